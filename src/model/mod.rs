@@ -1,0 +1,32 @@
+//! Nouns: checked values that every other room speaks in.
+//!
+//! Nothing here decides, waits, reads a clock or touches the outside. A value of one of these
+//! types is already in its one spelling, so that comparing two of them is comparing what they
+//! mean. Start with [`Destination`] and [`Path`]; [`Refusal`] is how a request ends early.
+
+mod code;
+mod connection;
+mod destination;
+mod facts;
+mod fields;
+mod host;
+mod path;
+mod query;
+mod readings;
+mod refusal;
+mod secret;
+mod strategy;
+mod trace;
+
+pub use code::Code;
+pub use connection::{Binding, BindingError, Bindings, ConnectionName, NameError, Workspace};
+pub use destination::{Destination, DestinationError, HostPort, Scheme};
+pub use facts::{Facts, IntentFacts, OutcomeFacts, Stages, Target};
+pub use fields::Fields;
+pub use host::{Host, HostError, HostPattern};
+pub use path::{Path, PathError};
+pub use query::{Query, decode_form, encode_form};
+pub use refusal::Refusal;
+pub use secret::Secret;
+pub use strategy::{Algorithm, BasicUser, DigestEncoding, Strategy, StrategyError};
+pub use trace::TraceId;

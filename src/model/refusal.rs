@@ -1,0 +1,55 @@
+use super::Code;
+
+/// Why a request ends here: a value, not an error.
+///
+/// It has two messages, one for the stranger and one for the log. The first never quotes a
+/// secret and never says what another agent may do; the second may name files and addresses,
+/// and still never a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    code: Code,
+    message: String,
+    log: Option<String>,
+    rule: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal whose one message both sides may read.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), log: None, rule: None }
+    }
+
+    /// Adds what only the log and the audit may read.
+    #[must_use]
+    pub fn with_log(mut self, log: impl Into<String>) -> Self {
+        self.log = Some(log.into());
+        self
+    }
+
+    /// Adds the name of the rule that refused.
+    #[must_use]
+    pub fn with_rule(mut self, rule: impl Into<String>) -> Self {
+        self.rule = Some(rule.into());
+        self
+    }
+
+    /// The stable name.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// What the agent reads.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What the log reads: the agent's message where nothing else was said.
+    pub fn log(&self) -> &str {
+        self.log.as_deref().unwrap_or(&self.message)
+    }
+
+    /// The rule that refused, if one did.
+    pub fn rule(&self) -> Option<&str> {
+        self.rule.as_deref()
+    }
+}
