@@ -1,0 +1,1 @@
+//! Owns secrets: store, vault and connections; lends them to the sidecar.

@@ -1,0 +1,127 @@
+use http::Method;
+use ipnet::IpNet;
+
+use super::{At, Located};
+use crate::model::{ConnectionName, HostPattern};
+
+/// A policy file as written: each value checked by itself, with its place.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// Where the file starts.
+    pub at: At,
+    /// The text's bytes, hashed into the policy's version.
+    pub text: String,
+    /// `default:`, if the file says one.
+    pub default: Option<Located<RuleDefault>>,
+    /// `rules:`
+    pub rules: Vec<RuleDoc>,
+    /// `tests:`
+    pub tests: Vec<PolicyTest>,
+}
+
+/// What holds where no rule matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleDefault {
+    /// Refuse.
+    Deny,
+    /// Tunnel hosts that no rule names.
+    Tunnel,
+}
+
+/// One rule as written.
+#[derive(Clone, Debug)]
+pub struct RuleDoc {
+    /// Where it starts.
+    pub at: At,
+    /// `name:`, unique; `rule-N` where none is written.
+    pub name: String,
+    /// `agent:` one or a list.
+    pub agents: Vec<Located<String>>,
+    /// `host:` one or a list.
+    pub hosts: Vec<Located<HostPattern>>,
+    /// `port:` one or a list.
+    pub ports: Vec<Located<u16>>,
+    /// `method:` one or a list.
+    pub methods: Vec<Located<Method>>,
+    /// `path:` one or a list of globs.
+    pub paths: Vec<Located<String>>,
+    /// `query: {name: pattern | null}`
+    pub query: Vec<Located<Matcher>>,
+    /// `headers: {name: pattern | null}`
+    pub headers: Vec<Located<Matcher>>,
+    /// `connection:`
+    pub connection: Option<Located<ConnectionName>>,
+    /// `action:`
+    pub action: Option<Located<Action>>,
+    /// `networks:`
+    pub networks: Vec<Located<IpNet>>,
+    /// `protocol:`
+    pub protocol: Option<Located<Protocol>>,
+    /// `plaintext:`
+    pub plaintext: bool,
+    /// `strict_path:`
+    pub strict_path: bool,
+    /// `pass_headers:`
+    pub pass_headers: Vec<Located<http::HeaderName>>,
+}
+
+/// An item that must occur exactly once and match, or (`None`) must be absent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matcher {
+    /// The item's name.
+    pub name: String,
+    /// A glob; `None` was written `null`.
+    pub pattern: Option<String>,
+}
+
+/// `action:`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Intercept and add credentials.
+    Inject,
+    /// Intercept and add nothing.
+    Forward,
+    /// Pass bytes untouched.
+    Tunnel,
+    /// Refuse.
+    Deny,
+}
+
+/// `protocol:` of a tunnel rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// A ClientHello with the host as its SNI comes first (the default).
+    Tls,
+    /// Anything.
+    Any,
+}
+
+/// One of `tests:`
+#[derive(Clone, Debug)]
+pub struct PolicyTest {
+    /// Where it starts.
+    pub at: At,
+    /// `request: METHOD URL`
+    pub method: Method,
+    /// The URL as written.
+    pub url: String,
+    /// `agent:`
+    pub agent: Option<String>,
+    /// `headers:` that the request carries.
+    pub headers: Vec<(String, String)>,
+    /// `expect:`
+    pub expect: ExpectedOutcome,
+}
+
+/// `expect:` of a test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExpectedOutcome {
+    /// `deny`
+    Deny,
+    /// `forward`
+    Forward,
+    /// `tunnel`
+    Tunnel,
+    /// `inject NAME`
+    Inject(ConnectionName),
+}

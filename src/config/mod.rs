@@ -1,0 +1,14 @@
+//! Reads configuration and policy files: as written -> ready to use.
+
+mod document;
+mod key;
+mod problem;
+mod sidecar;
+
+pub use document::{Action, Document, ExpectedOutcome, Matcher, PolicyTest, Protocol, RuleDefault, RuleDoc};
+pub use key::KeySource;
+pub use problem::{At, Located, Problem, Problems};
+pub use sidecar::{
+    AgentConfig, AuditConfig, AuditMode, AuthorityConfig, Config, Limits, Listen, LogConfig, LogFormat, Timeouts,
+    UpstreamConfig,
+};

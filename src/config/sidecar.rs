@@ -1,0 +1,166 @@
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::KeySource;
+use crate::model::{ConnectionName, Host};
+
+/// `nexus-sidecar.yaml`, checked and complete: every default is filled in, every `~` expanded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The file it came from, if any.
+    pub file: Option<PathBuf>,
+    /// Where to listen.
+    pub listen: Listen,
+    /// The embedded Authority.
+    pub authority: AuthorityConfig,
+    /// `ca.dir`: where the interception CA of `proxy` is kept.
+    pub ca_dir: PathBuf,
+    /// How destinations are reached.
+    pub upstream: UpstreamConfig,
+    /// Sizes.
+    pub limits: Limits,
+    /// How long each wait may take.
+    pub timeouts: Timeouts,
+    /// Who may use the port.
+    pub agents: Vec<AgentConfig>,
+    /// `anonymous: allow`.
+    pub anonymous: bool,
+    /// `cleartext: true`: a proxy address off loopback without TLS.
+    pub cleartext: bool,
+    /// `connections:`: a name in rules -> the name in the store, where they differ.
+    pub connections: BTreeMap<ConnectionName, ConnectionName>,
+    /// `policy:`, in order, relative ones resolved against the configuration file's folder.
+    pub policy: Vec<PathBuf>,
+    /// The audit.
+    pub audit: AuditConfig,
+    /// The log.
+    pub log: LogConfig,
+}
+
+/// `listen:`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Listen {
+    /// The proxy's addresses.
+    pub proxy: Vec<SocketAddr>,
+    /// `/metrics`, `/ca.pem`, `/status`, `/healthz`, `/readyz`: loopback only.
+    pub admin: Vec<SocketAddr>,
+    /// `/healthz` and `/readyz` alone.
+    pub health: Vec<SocketAddr>,
+}
+
+/// `authority:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorityConfig {
+    /// The folder that holds `store.db`.
+    pub data_dir: PathBuf,
+    /// Where the master key comes from.
+    pub key: KeySource,
+}
+
+/// `upstream:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamConfig {
+    /// PEM files whose certificates are trusted beside the system's.
+    pub ca_files: Vec<PathBuf>,
+    /// Names that are not resolved, but stand for an address.
+    pub hosts: BTreeMap<Host, IpAddr>,
+    /// Idle connections kept for one key.
+    pub max_idle_per_key: usize,
+    /// Idle connections kept in all.
+    pub max_idle: usize,
+}
+
+/// `limits:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest head of a request, in bytes.
+    pub header: usize,
+    /// The longest body that is held whole to be signed, in bytes.
+    pub buffer: usize,
+    /// Agents' connections at once.
+    pub connections: usize,
+    /// Streams at once on one h2 connection.
+    pub streams: u32,
+    /// Leaf certificates kept.
+    pub leaves: usize,
+}
+
+/// `timeouts:` every wait of the request path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From a connection's first byte expected to a whole head.
+    pub header: Duration,
+    /// The agent's TLS handshake, and the ClientHello of a tunnel.
+    pub handshake: Duration,
+    /// Between two requests on the agent's connection.
+    pub keep_alive: Duration,
+    /// Resolving, connecting and the TLS handshake upstream (`upstream.connect_timeout`).
+    pub connect: Duration,
+    /// From the end of the request to the head of the answer.
+    pub response: Duration,
+    /// Between two pieces of a body, either way.
+    pub body: Duration,
+    /// An idle upstream connection (`upstream.idle_timeout`).
+    pub idle: Duration,
+    /// A tunnel without a byte in either direction.
+    pub tunnel: Duration,
+    /// Borrowing a lease.
+    pub lease: Duration,
+    /// From the signal to the end of what is alive (`limits.drain`).
+    pub drain: Duration,
+}
+
+/// One of `agents:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentConfig {
+    /// The name that rules say.
+    pub name: String,
+    /// A file that holds its proxy password.
+    pub proxy_password_file: PathBuf,
+}
+
+/// `audit:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// When a request may leave.
+    pub mode: AuditMode,
+    /// Where the files are.
+    pub dir: PathBuf,
+    /// The chain's key: made at first start, mode 0600; by default `<dir>/key`.
+    pub key_file: PathBuf,
+    /// A file is closed at this size, in bytes.
+    pub max_file: u64,
+}
+
+/// `audit.mode`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum AuditMode {
+    /// The intent has been written.
+    #[default]
+    Required,
+    /// The intent is on disk.
+    Durable,
+    /// A failed write is counted, and the request goes on.
+    BestEffort,
+}
+
+/// `log:`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct LogConfig {
+    /// How lines look.
+    pub format: LogFormat,
+    /// A `tracing` filter; the caps on noisy crates hold whatever it says.
+    pub level: Option<String>,
+}
+
+/// `log.format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}

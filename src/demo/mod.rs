@@ -1,0 +1,1 @@
+//! The look-alike services and the script of `demo`.

@@ -1,0 +1,1 @@
+//! Moves bytes: listeners, the strict head reader, tunnels, the pipeline, the upstream pool.

@@ -1,0 +1,9 @@
+//! Signs. Pure functions: SigV4, HMAC, and the seal of the vault. No clock, no randomness, no I/O.
+
+mod hmac;
+mod seal;
+mod sigv4;
+
+pub use hmac::hmac;
+pub use seal::{SealError, Sealer};
+pub use sigv4::{PayloadHash, SigV4Error, SigV4Request, SigV4Settings, SignedHeaders, sign};
