@@ -1,0 +1,197 @@
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+
+use crate::model::{Bindings, Code, ConnectionName, Fields, Host, Refusal, Strategy, Workspace};
+
+/// What a source is still busy with.
+pub type Asked<'a, T> = Pin<Box<dyn Future<Output = Result<T, LendError>> + Send + 'a>>;
+
+/// Where credentials come from.
+pub trait LeaseSource: Send + Sync + 'static {
+    /// Lends a connection's credentials for one host.
+    fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Loan>;
+
+    /// Tells whether a connection that was lent under this id is still there: false once it was
+    /// deleted or revoked, or its name belongs to another connection; a new version is still
+    /// the same connection.
+    fn still_there<'a>(&'a self, connection: &'a ConnectionName, id: &'a str) -> Asked<'a, bool>;
+
+    /// A number that moves whenever something that was lent may have changed.
+    fn changes(&self) -> watch::Receiver<u64>;
+}
+
+/// What is asked of a source.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The tenant.
+    pub workspace: Workspace,
+    /// On whose behalf.
+    pub agent: Arc<str>,
+    /// Which connection.
+    pub connection: ConnectionName,
+    /// For which host.
+    pub host: Host,
+}
+
+/// What a source answers.
+#[derive(Debug)]
+pub struct Loan {
+    /// The connection's id.
+    pub id: Arc<str>,
+    /// The version of its credentials.
+    pub version: u64,
+    /// Where they may go, and how.
+    pub bindings: Bindings,
+    /// What is needed to authenticate, and nothing else.
+    pub credentials: Fields,
+    /// When they end, by the wall clock.
+    pub expires_at: Option<SystemTime>,
+}
+
+impl Loan {
+    /// Drops and wipes every field that no strategy of the connection uses: refresh tokens, ID
+    /// tokens and client secrets renew credentials, and never need to be near an agent.
+    pub fn keep_what_is_used(&mut self) {
+        let used: BTreeSet<&str> = self.bindings.iter().flat_map(|binding| used_fields(&binding.strategy)).collect();
+        let extra: Vec<String> =
+            self.credentials.names().filter(|name| !used.contains(name)).map(str::to_owned).collect();
+        for name in extra {
+            self.credentials.remove(&name);
+        }
+    }
+}
+
+fn used_fields(strategy: &Strategy) -> Vec<&str> {
+    let mut fields = strategy.required_fields();
+    if matches!(strategy, Strategy::AwsSigV4 { .. }) {
+        fields.push("session_token");
+    }
+    fields
+}
+
+/// Why a source lends nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LendError {
+    /// No such connection.
+    #[error("there is no connection {0}")]
+    NotFound(ConnectionName),
+    /// Pending or failed.
+    #[error("the connection {0} has no credentials yet")]
+    NotReady(ConnectionName),
+    /// Revoked.
+    #[error("the connection {0} was revoked")]
+    Revoked(ConnectionName),
+    /// Past its end.
+    #[error("the connection {0} has expired")]
+    Expired(ConnectionName),
+    /// A person has to look.
+    #[error("the connection {0} needs attention")]
+    Attention(ConnectionName),
+    /// What is stored cannot be used.
+    #[error("the connection {name} cannot be used: {why}")]
+    Unusable {
+        /// Its name.
+        name: ConnectionName,
+        /// What is wrong.
+        why: String,
+    },
+    /// The source could not be asked.
+    #[error("the source of the connection {name} could not be asked: {why}")]
+    Unavailable {
+        /// Its name.
+        name: ConnectionName,
+        /// What happened.
+        why: String,
+    },
+}
+
+impl From<LendError> for Refusal {
+    fn from(error: LendError) -> Self {
+        let log = error.to_string();
+        let (code, message) = match &error {
+            LendError::NotFound(name) => {
+                (Code::ConnectionNotFound, format!("no connection \"{name}\": run nexus-sidecar connection add {name}"))
+            }
+            LendError::NotReady(name) => (
+                Code::ConnectionNotReady,
+                format!("the connection \"{name}\" has no credentials yet: whoever started it has to finish it"),
+            ),
+            LendError::Revoked(name) => (
+                Code::ConnectionRevoked,
+                format!("the connection \"{name}\" was revoked: a person has to connect it again"),
+            ),
+            LendError::Expired(name) => (
+                Code::ConnectionExpired,
+                format!(
+                    "the credentials of the connection \"{name}\" have expired: run nexus-sidecar connection set {name}"
+                ),
+            ),
+            LendError::Attention(name) => {
+                (Code::AttentionRequired, format!("the connection \"{name}\" needs the attention of a person"))
+            }
+            LendError::Unusable { name, .. } => {
+                (Code::CredentialUnusable, format!("the credentials of the connection \"{name}\" cannot be used"))
+            }
+            LendError::Unavailable { name, .. } => (
+                Code::AuthorityUnavailable,
+                format!("the credentials of the connection \"{name}\" could not be borrowed: try again later"),
+            ),
+        };
+        Refusal::new(code, message).with_log(log)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Binding, HostPattern, Secret};
+
+    #[test]
+    fn each_reason_has_its_code() {
+        let name = || ConnectionName::parse("github").unwrap();
+        let why = || "x".to_owned();
+        for (error, code) in [
+            (LendError::NotFound(name()), Code::ConnectionNotFound),
+            (LendError::NotReady(name()), Code::ConnectionNotReady),
+            (LendError::Revoked(name()), Code::ConnectionRevoked),
+            (LendError::Expired(name()), Code::ConnectionExpired),
+            (LendError::Attention(name()), Code::AttentionRequired),
+            (LendError::Unusable { name: name(), why: why() }, Code::CredentialUnusable),
+            (LendError::Unavailable { name: name(), why: why() }, Code::AuthorityUnavailable),
+        ] {
+            let refusal = Refusal::from(error);
+            assert_eq!(refusal.code(), code);
+            assert!(refusal.message().contains("\"github\""), "{}", refusal.message());
+        }
+        let missing = Refusal::from(LendError::NotFound(name()));
+        assert_eq!(missing.message(), "no connection \"github\": run nexus-sidecar connection add github");
+    }
+
+    #[test]
+    fn what_renews_credentials_is_dropped_unless_a_strategy_names_it() {
+        let loan = |strategy: Strategy, names: &[&str]| {
+            let mut credentials = Fields::new();
+            for name in names {
+                credentials.insert(*name, Secret::new("v"));
+            }
+            let hosts = vec![HostPattern::parse("api.example.com").unwrap()];
+            let bindings = Bindings::new(vec![Binding { hosts, strategy }], false).unwrap();
+            let mut loan = Loan { id: "1".into(), version: 1, bindings, credentials, expires_at: None };
+            loan.keep_what_is_used();
+            loan.credentials.names().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(loan(Strategy::OAuth2, &["access_token", "refresh_token", "id_token"]), ["access_token"]);
+        let key = Strategy::from_json(&serde_json::json!({
+            "type": "header", "config": {"credential_field": "client_secret"}
+        }));
+        assert_eq!(loan(key.unwrap(), &["client_secret", "refresh_token"]), ["client_secret"]);
+        let aws = Strategy::from_json(&serde_json::json!({"type": "aws_sigv4"})).unwrap();
+        let kept = loan(aws, &["access_key", "secret_key", "session_token", "expiration"]);
+        assert_eq!(kept, ["access_key", "secret_key", "session_token"]);
+    }
+}
