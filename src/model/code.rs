@@ -46,6 +46,42 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code, in the order of declaration.
+    pub const ALL: [Self; 18] = [
+        Self::InvalidRequest,
+        Self::ProxyAuthenticationRequired,
+        Self::PolicyDenied,
+        Self::ConnectionNotFound,
+        Self::ConnectionNotReady,
+        Self::ConnectionRevoked,
+        Self::ConnectionExpired,
+        Self::AttentionRequired,
+        Self::CredentialUnusable,
+        Self::BodyTooLarge,
+        Self::MisdirectedRequest,
+        Self::NotSupported,
+        Self::Internal,
+        Self::UpstreamFailed,
+        Self::AuthorityUnavailable,
+        Self::UpstreamTimeout,
+        Self::RequestTimeout,
+        Self::Unavailable,
+    ];
+
+    /// Tells whether something broke, rather than that the agent or the policy is the reason.
+    pub const fn is_failure(self) -> bool {
+        matches!(
+            self,
+            Self::CredentialUnusable
+                | Self::Internal
+                | Self::UpstreamFailed
+                | Self::AuthorityUnavailable
+                | Self::UpstreamTimeout
+                | Self::RequestTimeout
+                | Self::Unavailable
+        )
+    }
+
     /// The name on the wire, such as `POLICY_DENIED`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -122,5 +158,18 @@ impl Code {
                 | Self::RequestTimeout
                 | Self::Internal
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_holds_each_code_at_its_own_place() {
+        for (index, code) in Code::ALL.iter().enumerate() {
+            assert_eq!(*code as usize, index, "{code:?}");
+        }
+        assert_eq!(Code::Unavailable as usize + 1, Code::ALL.len(), "a code was added behind the last one");
     }
 }
