@@ -1,5 +1,8 @@
 //! Decides. Pure and synchronous: document -> compile -> decide.
 
+#[cfg(test)]
+mod for_tests;
+
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Method};
