@@ -1,0 +1,54 @@
+# make check          formatting, lints, unit and integration tests, documentation: Rust alone
+# make test           everything, installing what it needs; ends with seconds per step
+# make bench          the macro benchmark
+# make clients        real clients through `run`; one of them: make clients ONLY=curl
+# make install-tools  what `clients` needs: packages, Python, Node, Go, an S3 server
+.PHONY: check fmt lint unit doc test release demo demo-tamper clients bench bench-seed install-tools
+
+SIDECAR := target/release/nexus-sidecar
+
+# Under another HOME rustup's proxies find no toolchain: take the one that belongs to this cargo.
+ifeq ($(origin RUSTUP_HOME),undefined)
+ifneq ($(shell cargo --version 2>/dev/null | cut -d' ' -f1),cargo)
+export RUSTUP_HOME := $(abspath $(dir $(shell command -v cargo))../../.rustup)
+endif
+endif
+
+check: fmt lint unit doc
+
+fmt:
+	cargo fmt --check
+
+lint:
+	cargo clippy --all-targets -- -D warnings
+
+unit:
+	cargo test --lib --test it
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+test:
+	.ci/ledger install-tools check release demo demo-tamper clients bench-seed
+
+release:
+	cargo build --release
+
+demo: release
+	$(SIDECAR) demo
+
+# The demo breaks one thing on purpose and has to notice: exactly 1 is success.
+demo-tamper: release
+	$(SIDECAR) demo --tamper; test $$? -eq 1
+
+clients: release
+	python3 tests/clients/run.py --binary $(SIDECAR) $(if $(ONLY),--only $(ONLY))
+
+bench:
+	cargo bench --bench macro
+
+bench-seed:
+	cargo bench --bench macro -- --short
+
+install-tools:
+	tests/clients/install.sh

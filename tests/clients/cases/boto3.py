@@ -1,0 +1,46 @@
+"""boto3 against an S3 server that verifies signatures; the SDK holds placeholders only."""
+
+import hashlib
+import random
+
+import servers
+from canary import canary
+
+OBJECTS = {"empty": 0, "small": 1 << 10, "large": 20 << 20}
+
+
+def run(kit):
+    access_key, secret_key = "AKIA" + canary(16).upper(), canary()
+    sent, stored = kit.root / "objects", kit.root / "s3"
+    sent.mkdir()
+    stored.mkdir()
+    for name, size in OBJECTS.items():
+        (sent / name).write_bytes(random.Random(size).randbytes(size))
+
+    service = servers.S3(kit.certificates, kit.s3s, stored, access_key, secret_key)
+    try:
+        kit.connect("s3", "aws_sigv4", "s3.eu-west-1.test", {"access_key": access_key, "secret_key": secret_key})
+        here = {"host": "s3.eu-west-1.test", "port": service.port, "networks": ["127.0.0.0/8"]}
+        rules = [
+            {"name": "never-the-bucket", "action": "deny", "method": "DELETE", "path": "/bucket-1", **here},
+            {"name": "objects", "connection": "s3", **here},
+        ]
+        profile = kit.root / "aws-config"
+        profile.write_text("[default]\ns3 =\n  addressing_style = path\n")
+        profile.chmod(0o644)
+        ran = kit.run("boto3", rules, [kit.python, kit.agents / "s3_errand.py"], {
+            "S3": f"https://s3.eu-west-1.test:{service.port}", "OBJECTS": str(sent), "AWS_CONFIG_FILE": str(profile),
+            "AWS_ACCESS_KEY_ID": "AKIAPLACEHOLDER00000", "AWS_SECRET_ACCESS_KEY": "placeholder",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+        })
+    finally:
+        service.close()
+
+    keys = sorted(f"a b/{name}" for name in OBJECTS)
+    ran.expect(*(f"{name}: same" for name in OBJECTS), f"listed: {keys + ['plain.txt']}", f"left: {keys}",
+               f"put_object: {hashlib.sha256(b'put_object').hexdigest()}", "denied: 403 POLICY_DENIED")
+    for name in OBJECTS:
+        at_service = (stored / "bucket-1/a b" / name).read_bytes()
+        assert at_service == (sent / name).read_bytes(), f"{name} differs at the service"
+    assert service.keys_seen == {access_key.encode()}, f"signed by {service.keys_seen}"
+    ran.never_held(secret_key, access_key)

@@ -1,0 +1,7 @@
+"""curl."""
+
+from cases import errand
+
+
+def run(kit):
+    errand.check(kit, "curl", ["sh", kit.agents / "curl.sh"])

