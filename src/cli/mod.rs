@@ -1,4 +1,7 @@
 //! The command line: one file per subcommand; the only place that prints.
+//!
+//! A command answers an exit code. What fails is a [`failure::Failure`], said once on standard
+//! error as `error: …` with its causes.
 
 use std::process::ExitCode;
 
@@ -8,10 +11,15 @@ mod audit;
 #[cfg(feature = "authority")]
 mod connection;
 mod demo;
+mod descriptors;
+mod environment;
+mod failure;
+mod harden;
 mod policy;
 mod proxy;
 mod ready;
 mod run;
+mod start;
 
 /// Exit codes that scripts rely on.
 pub mod exit {
@@ -23,10 +31,29 @@ pub mod exit {
     pub const USAGE: u8 = 2;
     /// Denied.
     pub const DENIED: u8 = 3;
+    /// `run`: the command exists and cannot be executed, as a shell says it.
+    pub const NOT_EXECUTABLE: u8 = 126;
+    /// `run`: there is no such command, as a shell says it.
+    pub const NOT_FOUND: u8 = 127;
 }
 
+const EXAMPLES: &str = "\
+A first use:
+  nexus-sidecar demo                          see the whole loop on this machine alone
+  nexus-sidecar connection add github         store a credential, asked for without echo
+  nexus-sidecar policy check policy.yaml      see whether a policy says what it should
+  nexus-sidecar run -- claude                 run a command that never holds the credential
+
+Exit codes: 0 ok, 1 failed, 2 wrong usage or invalid configuration, 3 denied;
+`run` answers the exit code of its command.";
+
+/// Gives programs access to services without giving them credentials.
+///
+/// A program sends plain requests through HTTP_PROXY. nexus-sidecar intercepts them, asks the
+/// policy, adds the credential on the way out, and records what it did. The program never holds
+/// a secret: not in its environment, not in its memory, not in an answer.
 #[derive(Parser)]
-#[command(name = "nexus-sidecar", version, about, arg_required_else_help = true)]
+#[command(name = "nexus-sidecar", version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -55,5 +82,34 @@ pub fn main() -> ExitCode {
         Command::Audit(args) => audit::run(args),
         Command::Ready(args) => ready::run(args),
         Command::Demo(args) => demo::run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_comes_later_is_not_accepted_yet() {
+        for arguments in [["run", "--use", "github/read", "--", "true"], ["run", "--keep", "X", "--", "true"]] {
+            assert!(Cli::try_parse_from(["nexus-sidecar"].into_iter().chain(arguments)).is_err(), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn the_command_of_run_stands_behind_two_dashes_and_keeps_its_flags() {
+        let parse = |arguments: &[&str]| Cli::try_parse_from([&["nexus-sidecar", "run"], arguments].concat());
+        let Ok(Cli { command: Command::Run(args) }) = parse(&["--agent", "a", "--", "curl", "--agent", "b"]) else {
+            panic!("it is a run")
+        };
+        assert_eq!((args.agent.as_str(), args.command.len()), ("a", 3));
+        assert!(parse(&["curl"]).is_err() && parse(&[]).is_err() && parse(&["--"]).is_err());
     }
 }

@@ -1,9 +1,16 @@
+//! `proxy`: the long-running sidecar.
+
 use std::process::ExitCode;
 
-/// Placeholder.
+use super::failure::{Failure, finish};
+
+#[cfg(test)]
+mod passwords;
+
+/// Serve agents until told to stop
 #[derive(clap::Args)]
 pub(super) struct Args {}
 
 pub(super) fn run(_args: Args) -> ExitCode {
-    todo!()
+    finish(Err(Failure::failed("proxy is not built yet")))
 }

@@ -1,9 +1,234 @@
+//! `run`: a sidecar for one command. The steps stand in [`execute`], in their order.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Placeholder.
+use tokio::sync::oneshot;
+
+use self::child::Signals;
+use self::summary::Tally;
+use self::trust::Trust;
+use self::variables::{Given, VARIABLES};
+use super::failure::{Failure, finish, say};
+use super::{environment, harden, start};
+use crate::app::{self, Bound, Parts};
+use crate::audit::Audit;
+use crate::config::{Config, KeySource, Listen};
+use crate::identity::Gate;
+use crate::model::Secret;
+use crate::telemetry::{Clock, Metrics, SystemClock};
+use crate::tls::Ca;
+
+mod child;
+mod summary;
+mod trust;
+mod variables;
+
+/// What is still alive when the command has ended is not waited for longer than this.
+const LONGEST_DRAIN: Duration = Duration::from_secs(2);
+
+const EXAMPLES: &str = "\
+Examples:
+  nexus-sidecar run -- curl https://api.github.com/user
+  nexus-sidecar run --policy policy.yaml --agent triage-bot -- python agent.py
+  nexus-sidecar run --no-proxy localhost -- npm test";
+
+/// Run a command whose requests get their credentials on the way out
+///
+/// Starts a sidecar on a free port of this machine, sets the proxy and CA variables of the
+/// command, and ends with it. The command gets no NEXUS_* variable and no open file. Configuration
+/// and policy are read once, before the command starts, and never from the working directory.
 #[derive(clap::Args)]
-pub(super) struct Args {}
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// The configuration [default: nexus-sidecar/nexus-sidecar.yaml in $XDG_CONFIG_HOME, if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A policy, instead of those of the configuration; may be given several times, tried in order
+    #[arg(long, value_name = "FILE")]
+    policy: Vec<PathBuf>,
+    /// The name that the policy's rules know the command by
+    #[arg(long, value_name = "NAME", default_value = "agent", value_parser = agent_name)]
+    pub(super) agent: String,
+    /// A host that the command reaches without the sidecar; may be given several times
+    #[arg(long, value_name = "HOST", value_parser = no_proxy_host)]
+    no_proxy: Vec<String>,
+    /// Where the log goes [default: nexus-sidecar/run.log in $XDG_STATE_HOME]
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(super) command: Vec<OsString>,
+}
 
-pub(super) fn run(_args: Args) -> ExitCode {
-    todo!()
+/// Runs the command and answers its exit code.
+pub(super) fn run(args: Args) -> ExitCode {
+    finish(execute(args))
+}
+
+fn execute(args: Args) -> Result<ExitCode, Failure> {
+    environment::check(std::env::vars_os())?;
+    let hardened = harden::harden()?;
+    let config = for_one_command(start::config(args.config.as_deref())?);
+    let log = start::log_to_file(args.log.as_deref(), &config.log)?;
+    let policy = start::policy(&args.policy, &config)?;
+    let source = start::source(&config)?;
+    let clock = SystemClock;
+    let ca = Ca::ephemeral(clock.wall()).map_err(|error| Failure::because(&error))?;
+    let audit = Audit::open(&config.audit).map_err(|error| Failure::because(&error))?;
+    let password = start::random_password()?;
+    let tally = Arc::new(Tally::default());
+    let counted = Arc::clone(&tally);
+    let key = match &config.authority.key {
+        KeySource::Env(name) => Some(name.clone()),
+        _ => None,
+    };
+    let run = Run { args, key, hardened, password: hex::encode(password) };
+    let parts = Parts {
+        config,
+        policy,
+        gate: Arc::new(Gate::for_run(&run.args.agent, Secret::new(run.password.as_bytes()))),
+        ca,
+        source,
+        audit,
+        metrics: Arc::new(Metrics::new()),
+        clock: Arc::new(clock),
+        on_refusal: Some(Box::new(move |refusal, destination| counted.add(refusal, destination))),
+    };
+    let ended = start::runtime()?.block_on(run.beside(parts));
+    if let Some(text) = tally.text() {
+        say(&format!("{text}\n  see {} and: nexus-sidecar audit tail", log.display()));
+    }
+    ended.map(ExitCode::from)
+}
+
+/// What the command needs beside the sidecar's own parts.
+struct Run {
+    args: Args,
+    key: Option<String>,
+    hardened: harden::Hardened,
+    password: String,
+}
+
+impl Run {
+    /// Serves while the command runs; answers its exit code. Nothing is left behind, whatever
+    /// signal comes.
+    async fn beside(self, parts: Parts) -> Result<u8, Failure> {
+        let mut signals =
+            Signals::listen().map_err(|error| Failure::failed(format!("cannot listen to signals: {error}")))?;
+        let (gate, audit) = (Arc::clone(&parts.gate), parts.audit.clone());
+        let bound = app::bind(parts).await.map_err(|error| Failure::because(&error))?;
+        let trust = self.trust(&bound)?;
+        let proxy = self.proxy_url(&bound)?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(bound.run(async {
+            let _ = stopped.await;
+        }));
+        let ended = self.attend(&gate, &proxy, &trust, &mut signals).await;
+        drop(trust);
+        let _ = stop.send(());
+        tokio::select! {
+            _ = serving => {}
+            () = signals.interrupted() => {}
+        }
+        match audit.close() {
+            Err(error) if ended.is_ok() => Err(Failure::because(&error)),
+            _ => ended,
+        }
+    }
+
+    /// Starts the command and waits for its end.
+    async fn attend(&self, gate: &Gate, proxy: &str, trust: &Trust, signals: &mut Signals) -> Result<u8, Failure> {
+        let given = Given {
+            proxy,
+            no_proxy: &self.args.no_proxy.join(","),
+            bundle: trust.bundle(),
+            own_ca: trust.own(),
+            key: self.key.as_deref(),
+        };
+        let environment = variables::for_child(std::env::vars_os(), &given);
+        for variable in VARIABLES {
+            tracing::debug!(name = variable.name, reason = variable.reason, "a variable of the command");
+        }
+        let pid = child::start(&self.args.command, &environment)?;
+        drop(environment);
+        gate.started(pid.as_raw_pid().unsigned_abs());
+        self.hardened.release(pid);
+        tracing::info!(pid = pid.as_raw_pid(), agent = self.args.agent, "the command was started");
+        let status = child::wait(pid, signals)
+            .await
+            .map_err(|error| Failure::failed(format!("cannot wait for the command: {error}")))?;
+        let code = child::exit_code(status);
+        tracing::info!(code, "the command has ended");
+        Ok(code)
+    }
+
+    fn trust(&self, bound: &Bound) -> Result<Trust, Failure> {
+        let callers = variables::callers_certificates(std::env::vars_os());
+        let runtime_folder = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
+        Trust::write(runtime_folder.as_deref().map(Path::new), &bound.roots_pem(), &callers, &bound.trust_pem())
+    }
+
+    fn proxy_url(&self, bound: &Bound) -> Result<String, Failure> {
+        let address = bound.proxy().first().ok_or_else(|| Failure::failed("the sidecar has no address"))?;
+        let mut url = String::from("http://");
+        let _ = write!(url, "{}:{}@{address}", self.args.agent, self.password);
+        Ok(url)
+    }
+}
+
+/// The configuration with what `run` decides itself: one free port, nothing else listens, and no
+/// long good-bye.
+fn for_one_command(mut config: Config) -> Config {
+    config.listen = Listen { proxy: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], ..Listen::default() };
+    config.timeouts.drain = config.timeouts.drain.min(LONGEST_DRAIN);
+    config
+}
+
+/// A name that stands in a URL and in rules as it is.
+fn agent_name(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(fits) {
+        return Err("use 1 to 64 letters, digits, '-', '_' and '.'".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// An entry of `NO_PROXY`: clients differ in what they understand, so that it is only kept from
+/// being several.
+fn no_proxy_host(text: &str) -> Result<String, String> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
+        return Err("name one host at a time".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agents_name_fits_into_a_url() {
+        for name in ["agent", "triage-bot", "a.b_C9"] {
+            assert!(agent_name(name).is_ok(), "{name}");
+        }
+        for name in ["", "a b", "a:b", "a@b", "a/b", "ü", &"a".repeat(65)] {
+            assert!(agent_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_no_proxy_entry_is_one_host() {
+        for host in ["localhost", ".corp.test", "10.0.0.0/8", "[::1]"] {
+            assert!(no_proxy_host(host).is_ok(), "{host}");
+        }
+        for host in ["", "a,b", "a b", "a\n"] {
+            assert!(no_proxy_host(host).is_err(), "{host}");
+        }
+    }
 }

@@ -13,6 +13,10 @@ use tokio_rustls::client::TlsStream;
 use crate::model::{Destination, Host, Refusal};
 use crate::tls::Roots;
 
+mod probe;
+
+pub use probe::probe;
+
 /// On whose word a connection is opened.
 #[derive(Clone, Copy, Debug)]
 pub enum Word<'a> {

@@ -29,6 +29,14 @@ impl Secret {
         self.0.is_empty()
     }
 
+    /// The one line that these bytes are, without its end; `None` where that is empty or more
+    /// than one: how a password or a key stands in a file.
+    pub fn line(&self) -> Option<Self> {
+        let line = self.0.strip_suffix(b"\n").unwrap_or(&self.0);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        (!line.is_empty() && !line.contains(&b'\n')).then(|| Self::new(line))
+    }
+
     /// A second owner of the same bytes, wiped on its own. Named, so that a copy is a decision.
     pub fn duplicate(&self) -> Self {
         Self(self.0.clone())
@@ -44,6 +52,16 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_one_and_has_something_in_it() {
+        for (bytes, expected) in [("a", Some("a")), ("a\n", Some("a")), ("a\r\n", Some("a")), (" a ", Some(" a "))] {
+            assert_eq!(Secret::new(bytes).line().unwrap().expose_str(), expected, "{bytes:?}");
+        }
+        for bytes in ["", "\n", "\r\n", "a\nb", "a\n\n", "\na"] {
+            assert!(Secret::new(bytes).line().is_none(), "{bytes:?}");
+        }
+    }
 
     #[test]
     fn debug_shows_nothing() {

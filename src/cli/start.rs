@@ -1,0 +1,103 @@
+//! What `run` and `proxy` do alike before they serve.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::rand;
+
+use super::failure::Failure;
+use crate::app;
+use crate::config::{Config, LogConfig, LogFormat};
+use crate::lease::LeaseSource;
+use crate::policy::Policy;
+use crate::telemetry::{self, LogSettings, Sink};
+
+/// Threads that serve: two keep each other company while one signs, and cost little.
+const WORKERS: usize = 2;
+
+/// Shown to whoever starts without a policy.
+const EXAMPLE: &str = "\
+version: 1
+rules:
+  - name: read-github
+    host: api.github.com
+    method: [GET, HEAD]
+    path: /**
+    connection: github        # made by: nexus-sidecar connection add github";
+
+/// Starts the log in a file, appended to and readable by its owner alone. Answers its path.
+pub(super) fn log_to_file(named: Option<&Path>, config: &LogConfig) -> Result<PathBuf, Failure> {
+    let path = match named {
+        Some(path) => path.to_owned(),
+        None => state_folder()?.join("run.log"),
+    };
+    let file = open_log(&path, named.is_none())
+        .map_err(|error| Failure::failed(format!("cannot open the log {}: {error}", path.display())))?;
+    init_log(config, Sink::File(file))?;
+    Ok(path)
+}
+
+fn init_log(config: &LogConfig, sink: Sink) -> Result<(), Failure> {
+    let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let settings = LogSettings { json: config.format == LogFormat::Json, level: config.level.clone(), colour };
+    telemetry::init(&settings, sink).map_err(|error| Failure::invalid(&error))
+}
+
+fn open_log(path: &Path, make_folder: bool) -> io::Result<fs::File> {
+    if let Some(folder) = path.parent().filter(|_| make_folder) {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+/// Compiles the policy files that were named, else those of the configuration, else the user's.
+pub(super) fn policy(named: &[PathBuf], config: &Config) -> Result<Policy, Failure> {
+    let files = if named.is_empty() { &config.policy } else { named };
+    if !files.is_empty() {
+        return app::load_policy(files).map_err(|problems| Failure::invalid(&problems));
+    }
+    let own = config_folder()?.join("policy.yaml");
+    if !own.exists() {
+        return Err(Failure::usage(format!(
+            "there is no policy, so that nothing would be allowed: write {}, or name one with --policy\n\n\
+             For example:\n\n{EXAMPLE}\n",
+            own.display()
+        )));
+    }
+    app::load_policy(&[own]).map_err(|problems| Failure::invalid(&problems))
+}
+
+/// 32 random bytes.
+pub(super) fn random_password() -> Result<[u8; 32], Failure> {
+    let mut bytes = [0; 32];
+    rand::fill(&mut bytes).map_err(|_| Failure::failed("the system gives no random bytes"))?;
+    Ok(bytes)
+}
+
+/// The runtime that everything is served on.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))
+}
+
+pub(super) fn config(_file: Option<&Path>) -> Result<Config, Failure> {
+    Err(Failure::failed("the configuration cannot be read yet"))
+}
+
+pub(super) fn source(_config: &Config) -> Result<Arc<dyn LeaseSource>, Failure> {
+    Err(Failure::failed("there is no Authority yet"))
+}
+
+fn state_folder() -> Result<PathBuf, Failure> {
+    Err(Failure::failed("there are no folders yet"))
+}
+
+fn config_folder() -> Result<PathBuf, Failure> {
+    Err(Failure::failed("there are no folders yet"))
+}
