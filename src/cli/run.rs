@@ -1,9 +1,8 @@
 //! `run`: a sidecar for one command. The steps stand in [`execute`], in their order.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tokio::sync::oneshot;
 
 use self::child::Signals;
 use self::summary::Tally;
-use self::trust::Trust;
+use self::trust::{Sources, Trust};
 use self::variables::{Given, VARIABLES};
 use super::failure::{Failure, finish, say};
 use super::{environment, harden, start};
@@ -25,6 +24,7 @@ use crate::telemetry::{Clock, Metrics, SystemClock};
 use crate::tls::Ca;
 
 mod child;
+mod java;
 mod summary;
 mod trust;
 mod variables;
@@ -123,13 +123,13 @@ impl Run {
             Signals::listen().map_err(|error| Failure::failed(format!("cannot listen to signals: {error}")))?;
         let (gate, audit) = (Arc::clone(&parts.gate), parts.audit.clone());
         let bound = app::bind(parts).await.map_err(|error| Failure::because(&error))?;
-        let trust = self.trust(&bound)?;
-        let proxy = self.proxy_url(&bound)?;
+        let trust = Self::trust(&bound)?;
+        let proxy = *bound.proxy().first().ok_or_else(|| Failure::failed("the sidecar has no address"))?;
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(bound.run(async {
             let _ = stopped.await;
         }));
-        let ended = self.attend(&gate, &proxy, &trust, &mut signals).await;
+        let ended = self.attend(&gate, proxy, &trust, &mut signals).await;
         drop(trust);
         let _ = stop.send(());
         tokio::select! {
@@ -143,12 +143,21 @@ impl Run {
     }
 
     /// Starts the command and waits for its end.
-    async fn attend(&self, gate: &Gate, proxy: &str, trust: &Trust, signals: &mut Signals) -> Result<u8, Failure> {
+    async fn attend(
+        &self,
+        gate: &Gate,
+        proxy: SocketAddr,
+        trust: &Trust,
+        signals: &mut Signals,
+    ) -> Result<u8, Failure> {
+        let callers_java = std::env::var("JAVA_TOOL_OPTIONS").ok();
         let given = Given {
-            proxy,
+            proxy: &format!("http://{}:{}@{proxy}", self.args.agent, self.password),
             no_proxy: &self.args.no_proxy.join(","),
             bundle: trust.bundle(),
             own_ca: trust.own(),
+            java: &java::options(callers_java.as_deref(), proxy, &self.args.no_proxy, trust.java()),
+            wgetrc: trust.wgetrc(),
             key: self.key.as_deref(),
         };
         let environment = variables::for_child(std::env::vars_os(), &given);
@@ -168,17 +177,15 @@ impl Run {
         Ok(code)
     }
 
-    fn trust(&self, bound: &Bound) -> Result<Trust, Failure> {
-        let callers = variables::callers_certificates(std::env::vars_os());
-        let runtime_folder = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
-        Trust::write(runtime_folder.as_deref().map(Path::new), &bound.roots_pem(), &callers, &bound.trust_pem())
-    }
-
-    fn proxy_url(&self, bound: &Bound) -> Result<String, Failure> {
-        let address = bound.proxy().first().ok_or_else(|| Failure::failed("the sidecar has no address"))?;
-        let mut url = String::from("http://");
-        let _ = write!(url, "{}:{}@{address}", self.args.agent, self.password);
-        Ok(url)
+    fn trust(bound: &Bound) -> Result<Trust, Failure> {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let sources = Sources {
+            roots: &bound.roots_pem(),
+            callers: variables::callers_certificates(std::env::vars_os()),
+            own: &bound.trust_pem(),
+            wgetrc: variable("WGETRC").or_else(|| Some(variable("HOME")?.join(".wgetrc"))),
+        };
+        Trust::write(variable("XDG_RUNTIME_DIR").as_deref(), &sources)
     }
 }
 

@@ -1,14 +1,18 @@
-//! The files of one run: a private folder with the certificates that CMD is to trust. It is
-//! removed when this value is dropped.
+//! The files of one run: a private folder with the certificates that CMD is to trust, in each
+//! form that a client reads. It is removed when this value is dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 
+use super::java;
 use crate::cli::failure::Failure;
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
@@ -20,17 +24,26 @@ pub(super) struct Trust {
     _folder: TempDir,
     bundle: PathBuf,
     own: PathBuf,
+    java: PathBuf,
+    wgetrc: PathBuf,
+}
+
+/// What the files are made of.
+pub(super) struct Sources<'a> {
+    /// The system's roots and the configured ones, as PEM.
+    pub(super) roots: &'a str,
+    /// The files that the caller's own variables name, with the variable.
+    pub(super) callers: BTreeMap<PathBuf, &'static str>,
+    /// Our CA, as PEM.
+    pub(super) own: &'a str,
+    /// The caller's own `wgetrc`, if there is one.
+    pub(super) wgetrc: Option<PathBuf>,
 }
 
 impl Trust {
-    /// Writes both files. `callers` are the files that the caller's own variables name, with the
-    /// variable; `parent` is the user's runtime folder, if there is one.
-    pub(super) fn write(
-        parent: Option<&Path>,
-        roots: &str,
-        callers: &BTreeMap<PathBuf, &'static str>,
-        own: &str,
-    ) -> Result<Self, Failure> {
+    /// Writes the files into a new folder in `parent`, the user's runtime folder, if there is one.
+    pub(super) fn write(parent: Option<&Path>, sources: &Sources<'_>) -> Result<Self, Failure> {
+        let Sources { roots, callers, own, wgetrc } = sources;
         let mut certificates = Certificates::default();
         certificates.add(roots);
         for (file, variable) in callers {
@@ -43,13 +56,22 @@ impl Trust {
         certificates.add(own);
         let folder = folder(parent)
             .map_err(|error| Failure::failed(format!("cannot make a temporary folder for certificates: {error}")))?;
-        let bundle = folder.path().join("ca-bundle.pem");
-        let own_file = folder.path().join("ca.pem");
-        for (file, text) in [(&bundle, certificates.text.as_str()), (&own_file, own)] {
-            fs::write(file, text)
+        let path = |name: &str| folder.path().join(name);
+        let (bundle, own_file, java, rc) = (path("ca-bundle.pem"), path("ca.pem"), path("ca.jks"), path("wgetrc"));
+        let ders: Vec<_> = CertificateDer::pem_slice_iter(certificates.text.as_bytes()).flatten().collect();
+        let store = java::trust_store(ders.iter().map(AsRef::as_ref));
+        let settings = wget_settings(wgetrc.as_deref(), &bundle);
+        let files = [
+            (&bundle, certificates.text.as_bytes()),
+            (&own_file, own.as_bytes()),
+            (&java, &store),
+            (&rc, settings.as_bytes()),
+        ];
+        for (file, bytes) in files {
+            fs::write(file, bytes)
                 .map_err(|error| Failure::failed(format!("cannot write {}: {error}", file.display())))?;
         }
-        Ok(Self { _folder: folder, bundle, own: own_file })
+        Ok(Self { _folder: folder, bundle, own: own_file, java, wgetrc: rc })
     }
 
     /// Everything that may be trusted, our CA included: for clients that replace their roots.
@@ -61,6 +83,24 @@ impl Trust {
     pub(super) fn own(&self) -> &Path {
         &self.own
     }
+
+    /// The bundle as a JVM reads it.
+    pub(super) fn java(&self) -> &Path {
+        &self.java
+    }
+
+    /// The caller's settings of wget, and the bundle.
+    pub(super) fn wgetrc(&self) -> &Path {
+        &self.wgetrc
+    }
+}
+
+/// wget reads no variable that names certificates, but one that names its settings.
+fn wget_settings(callers: Option<&Path>, bundle: &Path) -> String {
+    // Settings that cannot be read are none, as they are for wget itself.
+    let mut text = callers.and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+    let _ = write!(text, "\nca_certificate = {}\n", bundle.display());
+    text
 }
 
 /// A folder that no one else can enter; a runtime folder that cannot be written is passed over.
@@ -120,6 +160,20 @@ mod tests {
         format!("{BEGIN}\n{body}\n{END}\n")
     }
 
+    fn written(parent: Option<&Path>, roots: &str, callers: BTreeMap<PathBuf, &'static str>) -> Result<Trust, Failure> {
+        Trust::write(parent, &Sources { roots, callers, own: &pem("T1VSUw=="), wgetrc: None })
+    }
+
+    #[test]
+    fn the_callers_settings_of_wget_are_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let mine = home.path().join(".wgetrc");
+        fs::write(&mine, "timeout = 3").unwrap();
+        let bundle = Path::new("/b.pem");
+        assert_eq!(wget_settings(Some(&mine), bundle), "timeout = 3\nca_certificate = /b.pem\n");
+        assert_eq!(wget_settings(Some(Path::new("/nowhere")), bundle), "\nca_certificate = /b.pem\n");
+    }
+
     #[test]
     fn the_bundle_is_the_roots_the_callers_and_ours() {
         let home = tempfile::tempdir().unwrap();
@@ -128,7 +182,7 @@ mod tests {
         fs::write(&mine, format!("# a comment\r\n{key}{}{}", pem("TUlORQ==").replace('\n', "\r\n"), pem("Uk9PVA==")))
             .unwrap();
         let callers = [(mine, "SSL_CERT_FILE")].into();
-        let trust = Trust::write(Some(home.path()), &pem("Uk9PVA=="), &callers, &pem("T1VSUw==")).unwrap();
+        let trust = written(Some(home.path()), &pem("Uk9PVA=="), callers).unwrap();
         assert_eq!(
             fs::read_to_string(trust.bundle()).unwrap(),
             [pem("Uk9PVA=="), pem("TUlORQ=="), pem("T1VSUw==")].concat()
@@ -139,7 +193,7 @@ mod tests {
     #[test]
     fn the_folder_is_private_and_goes_away() {
         let home = tempfile::tempdir().unwrap();
-        let trust = Trust::write(Some(home.path()), "", &BTreeMap::new(), &pem("T1VSUw==")).unwrap();
+        let trust = written(Some(home.path()), "", BTreeMap::new()).unwrap();
         let folder = trust.own().parent().unwrap().to_owned();
         assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
         drop(trust);
@@ -148,14 +202,14 @@ mod tests {
 
     #[test]
     fn a_runtime_folder_that_does_not_exist_is_passed_over() {
-        let trust = Trust::write(Some(Path::new("/nowhere/at/all")), "", &BTreeMap::new(), "").unwrap();
+        let trust = written(Some(Path::new("/nowhere/at/all")), "", BTreeMap::new()).unwrap();
         assert!(trust.own().starts_with(std::env::temp_dir()));
     }
 
     #[test]
     fn a_file_that_cannot_be_read_is_named_with_its_variable() {
         let callers = [(PathBuf::from("/nowhere/x.pem"), "PIP_CERT")].into();
-        let Err(failure) = Trust::write(None, "", &callers, "") else { panic!("a missing file was passed over") };
+        let Err(failure) = written(None, "", callers) else { panic!("a missing file was passed over") };
         assert!(failure.message().contains("/nowhere/x.pem") && failure.message().contains("PIP_CERT"));
     }
 

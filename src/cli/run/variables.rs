@@ -28,6 +28,10 @@ enum Value {
     Bundle,
     /// Our CA alone.
     OwnCa,
+    /// Options of every JVM.
+    Java,
+    /// Settings of wget.
+    Wgetrc,
     /// Always the same.
     Fixed(&'static str),
     /// Taken away.
@@ -61,6 +65,8 @@ pub(super) const VARIABLES: &[Variable] = &[
     variable("npm_config_cafile", Value::Bundle, "npm"),
     variable("DENO_CERT", Value::OwnCa, "Deno adds it to its roots"),
     variable("NODE_EXTRA_CA_CERTS", Value::OwnCa, "Node and Bun add it to their roots"),
+    variable("JAVA_TOOL_OPTIONS", Value::Java, "a JVM reads no proxy variable and no PEM file"),
+    variable("WGETRC", Value::Wgetrc, "wget reads its roots from its settings alone"),
     variable("SSL_CERT_DIR", Value::Absent, "it would stand beside, or before, SSL_CERT_FILE"),
     variable("npm_config_proxy", Value::Absent, "npm prefers it to HTTP_PROXY"),
     variable("npm_config_https_proxy", Value::Absent, "npm prefers it to HTTPS_PROXY"),
@@ -79,6 +85,10 @@ pub(super) struct Given<'a> {
     pub(super) bundle: &'a Path,
     /// Our CA alone.
     pub(super) own_ca: &'a Path,
+    /// Options of every JVM.
+    pub(super) java: &'a str,
+    /// Settings of wget.
+    pub(super) wgetrc: &'a Path,
     /// The variable that holds the master key, if one does.
     pub(super) key: Option<&'a str>,
 }
@@ -96,6 +106,8 @@ pub(super) fn for_child(
             Value::NoProxy => given.no_proxy.into(),
             Value::Bundle => given.bundle.into(),
             Value::OwnCa => given.own_ca.into(),
+            Value::Java => given.java.into(),
+            Value::Wgetrc => given.wgetrc.into(),
             Value::Fixed(text) => text.into(),
             Value::Absent => continue,
         };
@@ -139,6 +151,8 @@ mod tests {
             no_proxy: "localhost,db.test",
             bundle: Path::new("/run/bundle.pem"),
             own_ca: Path::new("/run/ca.pem"),
+            java: "-Dx",
+            wgetrc: Path::new("/run/wgetrc"),
             key: Some("MASTER"),
         };
         let inherited = inherited.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
