@@ -12,6 +12,8 @@ python=/usr/bin/python3
 missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
 need curl curl
+need wget wget
+need javac default-jdk-headless
 need git git
 need openssl openssl
 need npm npm

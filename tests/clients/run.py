@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 
 from kit import Kit, timed  # noqa: E402
 
-CLIENTS = ["curl", "requests", "httpx", "node", "go", "git", "boto3", "pip"]
+CLIENTS = ["curl", "wget", "requests", "httpx", "node", "go", "java", "git", "boto3", "pip"]
 
 
 def main():
