@@ -6,4 +6,4 @@ mod sigv4;
 
 pub use hmac::hmac;
 pub use seal::{SealError, Sealer};
-pub use sigv4::{PayloadHash, SigV4Error, SigV4Request, SigV4Settings, SignedHeaders, sign};
+pub use sigv4::{PathEncoding, PayloadHash, SigV4Error, SigV4Request, SigV4Settings, SignedHeaders, is_s3, sign};
