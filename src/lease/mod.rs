@@ -6,6 +6,8 @@
 
 mod cache;
 mod deadline;
+#[cfg(test)]
+mod for_tests;
 mod lent;
 mod memory;
 mod source;

@@ -1,13 +1,32 @@
 //! Applies: one file per way to authenticate; the algorithms are in `sign`.
+//!
+//! [`apply`] turns what may survive of a request ([`Head`]) and what was lent into an
+//! [`Outbound`], the only thing that the upstream pool sends. The agent's own value of what is
+//! injected goes first, the injection comes last, and nothing touches the headers after it. This
+//! room has no clock, no randomness and no I/O.
 
-use std::sync::Arc;
+mod aws_sigv4;
+mod basic_auth;
+mod credential;
+mod draft;
+mod header;
+mod hmac_payload;
+mod oauth2;
+mod outbound;
+mod query_param;
+mod surviving;
+mod watch;
+
+pub use outbound::Outbound;
+pub use watch::Watch;
+
 use std::time::SystemTime;
 
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 
 use crate::lease::Lent;
-use crate::model::{IntentFacts, Query, Refusal};
-use crate::policy::Terms;
+use crate::model::{Query, Refusal, Strategy};
+use draft::Draft;
 
 /// What of a request may survive: its headers and its query. Method, path and destination come
 /// from the grant.
@@ -46,73 +65,58 @@ pub struct Ambient {
     pub now: SystemTime,
 }
 
-/// A request that may leave the process: consumed by the upstream pool. No `Debug` of content.
-pub struct Outbound {}
-
-/// Answers "does this contain what was injected?" and shows nothing.
-#[derive(Clone, Default)]
-pub struct Watch {}
-
 /// Says what a strategy needs of the body, or why the request cannot be signed at all.
-pub fn body_need(_lent: &Lent, _head: &Head<'_>) -> Result<BodyNeed, Refusal> {
-    todo!()
-}
-
-/// Makes the request that leaves: surviving headers first, the strategy last.
-pub fn apply(_head: &Head<'_>, _signable: Signable<'_>, _lent: &Lent, _ambient: Ambient) -> Result<Outbound, Refusal> {
-    todo!()
-}
-
-impl Outbound {
-    /// What policy allowed.
-    pub fn terms(&self) -> &Terms {
-        todo!()
-    }
-
-    /// The connection's id and version, if one is used: part of the pool's key.
-    pub fn connection(&self) -> Option<(Arc<str>, u64)> {
-        todo!()
-    }
-
-    /// The method.
-    pub fn method(&self) -> &Method {
-        todo!()
-    }
-
-    /// Path and query, as they go into the request line.
-    pub fn request_target(&self) -> &str {
-        todo!()
-    }
-
-    /// The headers: no `Host`, no framing; those are written by the sender.
-    pub fn headers(&self) -> &HeaderMap {
-        todo!()
-    }
-
-    /// Gives the headers away.
-    pub fn take_headers(&mut self) -> HeaderMap {
-        todo!()
-    }
-
-    /// What was injected, for the answer's checks.
-    pub fn watch(&self) -> Watch {
-        todo!()
-    }
-
-    /// What the audit records before it leaves.
-    pub fn facts(&self) -> IntentFacts {
-        todo!()
+pub fn body_need(lent: &Lent, head: &Head<'_>) -> Result<BodyNeed, Refusal> {
+    let Lent::Lease(lease) = lent else { return Ok(BodyNeed::Streamed) };
+    match lease.strategy() {
+        Strategy::HmacPayload { .. } => Ok(BodyNeed::Buffered),
+        Strategy::AwsSigV4 { service, region, allowed_services, allowed_regions } => {
+            let setting = aws_sigv4::Setting {
+                service: service.as_deref(),
+                region: region.as_deref(),
+                allowed_services,
+                allowed_regions,
+            };
+            aws_sigv4::body_need(setting, lease, head)
+        }
+        Strategy::Header { .. } | Strategy::QueryParam { .. } | Strategy::BasicAuth { .. } | Strategy::OAuth2 => {
+            Ok(BodyNeed::Streamed)
+        }
     }
 }
 
-impl Watch {
-    /// Tells whether bytes contain what was injected, plain or in a common encoding.
-    pub fn sees(&self, _bytes: &[u8]) -> bool {
-        todo!()
+/// Makes the request that leaves: surviving headers first, the strategy last. `signable` is the
+/// whole body where [`body_need`] asked for it.
+pub fn apply(head: &Head<'_>, signable: Signable<'_>, lent: &Lent, ambient: Ambient) -> Result<Outbound, Refusal> {
+    let lease = match lent {
+        Lent::Nothing(permit) => return Ok(Draft::forward(head, permit).finish()),
+        Lent::Lease(lease) => lease,
+    };
+    let mut draft = Draft::inject(head, signable, lease);
+    match lease.strategy() {
+        Strategy::Header { header_name, credential_field, value_prefix } => {
+            header::apply(&mut draft, lease, header_name, credential_field, value_prefix)?;
+        }
+        Strategy::QueryParam { param_name, credential_field } => {
+            query_param::apply(&mut draft, lease, param_name, credential_field)?;
+        }
+        Strategy::BasicAuth { user, password_field } => {
+            basic_auth::apply(&mut draft, lease, user, password_field)?;
+        }
+        Strategy::HmacPayload { header_name, secret_field, algorithm, encoding } => {
+            let tag = hmac_payload::Tag { secret_field, algorithm: *algorithm, encoding: *encoding };
+            hmac_payload::apply(&mut draft, lease, header_name, tag, signable)?;
+        }
+        Strategy::AwsSigV4 { service, region, allowed_services, allowed_regions } => {
+            let setting = aws_sigv4::Setting {
+                service: service.as_deref(),
+                region: region.as_deref(),
+                allowed_services,
+                allowed_regions,
+            };
+            aws_sigv4::apply(&mut draft, setting, lease, head, signable, ambient)?;
+        }
+        Strategy::OAuth2 => oauth2::apply(&mut draft, lease)?,
     }
-
-    /// Tells whether nothing was injected.
-    pub fn is_empty(&self) -> bool {
-        todo!()
-    }
+    Ok(draft.finish())
 }

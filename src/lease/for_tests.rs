@@ -1,0 +1,27 @@
+//! Leases that no source lent, for the tests of the rooms that are handed one.
+
+use std::sync::Arc;
+
+use super::lent::Shared;
+use super::{Lease, Loan};
+use crate::model::{Binding, Bindings, Fields, HostPattern, Secret, Strategy};
+use crate::policy::Grant;
+use crate::telemetry::{Clock, SystemClock};
+
+impl Lease {
+    /// A live lease, bound to the grant's host alone: `connection-1`, version 7.
+    pub(crate) fn for_tests(grant: Grant, strategy: Strategy, credentials: &[(&str, &[u8])]) -> Self {
+        let hosts = vec![HostPattern::Exact(grant.terms().destination().host().clone())];
+        let mut fields = Fields::new();
+        credentials.iter().for_each(|(name, value)| fields.insert(*name, Secret::new(*value)));
+        let loan = Loan {
+            id: "connection-1".into(),
+            version: 7,
+            bindings: Bindings::new(vec![Binding { hosts, strategy }], false).unwrap(),
+            credentials: fields,
+            expires_at: None,
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Self::of(grant, Shared::of(loan, &clock).unwrap()).unwrap()
+    }
+}

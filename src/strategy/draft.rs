@@ -1,0 +1,87 @@
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use zeroize::Zeroizing;
+
+use super::surviving::{self, Stance};
+use super::{Head, Outbound, Signable, Watch};
+use crate::lease::Lease;
+use crate::model::{Code, Query, Refusal};
+use crate::policy::{Permit, Verdict};
+
+/// A request between what survived of it and what leaves.
+pub(super) struct Draft {
+    verdict: Verdict,
+    connection: Option<(Arc<str>, u64)>,
+    strategy: Option<&'static str>,
+    pub(super) headers: HeaderMap,
+    pub(super) query: Option<Query>,
+    pub(super) content_length: Option<u64>,
+    watched: Vec<Zeroizing<Vec<u8>>>,
+}
+
+impl Draft {
+    pub(super) fn forward(head: &Head<'_>, permit: &Permit) -> Self {
+        Self {
+            verdict: Verdict::Forward(permit.clone()),
+            connection: None,
+            strategy: None,
+            headers: surviving::headers(head.headers, Stance::Forward),
+            query: head.query.cloned(),
+            content_length: head.content_length,
+            watched: vec![],
+        }
+    }
+
+    pub(super) fn inject(head: &Head<'_>, signable: Signable<'_>, lease: &Lease) -> Self {
+        let grant = lease.grant();
+        let pass = grant.terms().pass_headers();
+        let held = match signable {
+            Signable::Bytes(body) => u64::try_from(body.len()).ok(),
+            Signable::Nothing => None,
+        };
+        Self {
+            verdict: Verdict::Inject(grant.clone()),
+            connection: Some((lease.id().clone(), lease.version())),
+            strategy: Some(lease.strategy().kind()),
+            headers: surviving::headers(head.headers, Stance::Inject { pass }),
+            query: head.query.cloned(),
+            content_length: held.or(head.content_length),
+            watched: vec![],
+        }
+    }
+
+    /// Sets a header, in place of whatever the agent sent under that name. The value holds no
+    /// line break, so a refusal here is a bug of ours or an answer to one.
+    pub(super) fn set(&mut self, name: &HeaderName, value: &str) -> Result<(), Refusal> {
+        let mut value = HeaderValue::from_str(value).map_err(|_| {
+            Refusal::new(Code::Internal, format!("the header {name} could not be written with the connection's value"))
+        })?;
+        value.set_sensitive(true);
+        self.headers.insert(name, value);
+        Ok(())
+    }
+
+    /// Remembers a value that must not come back to the agent.
+    pub(super) fn watch(&mut self, value: &str) {
+        self.watched.push(Zeroizing::new(value.as_bytes().to_vec()));
+    }
+
+    pub(super) fn finish(self) -> Outbound {
+        let path = self.verdict.terms().path().as_str();
+        let target = match &self.query {
+            None => path.to_owned(),
+            Some(query) => format!("{path}?{}", query.as_str()),
+        };
+        Outbound {
+            verdict: self.verdict,
+            connection: self.connection,
+            strategy: self.strategy,
+            query: self.query,
+            target,
+            headers: self.headers,
+            content_length: self.content_length,
+            watch: Watch::over(self.watched),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+use std::sync::{Arc, OnceLock};
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use memchr::memmem;
+use zeroize::Zeroizing;
+
+use crate::model::encode_form;
+
+/// Below this length a value turns up by chance: it is only compared with the whole of what is
+/// looked at.
+const SHORT: usize = 8;
+
+/// Answers "does this contain what was injected?" and shows nothing.
+///
+/// It looks for each value as it is, in base64 (both alphabets, at each of the three alignments
+/// that a longer text gives it), percent-encoded and in hex. A value shorter than eight bytes
+/// is found only where it stands alone.
+#[derive(Clone, Default)]
+pub struct Watch(Option<Arc<Watched>>);
+
+struct Watched {
+    values: Vec<Zeroizing<Vec<u8>>>,
+    shortest: usize,
+    /// Made on the first look that could find something: most answers hold nothing as long as
+    /// a credential.
+    needles: OnceLock<Vec<Zeroizing<Vec<u8>>>>,
+}
+
+impl Watch {
+    /// Watches values; empty ones are left out.
+    pub(super) fn over(mut values: Vec<Zeroizing<Vec<u8>>>) -> Self {
+        values.retain(|value| !value.is_empty());
+        let shortest = values.iter().map(|value| value.len()).min();
+        Self(shortest.map(|shortest| Arc::new(Watched { values, shortest, needles: OnceLock::new() })))
+    }
+
+    /// Tells whether bytes contain what was injected, plain or in a common encoding.
+    pub fn sees(&self, bytes: &[u8]) -> bool {
+        let Some(watched) = &self.0 else { return false };
+        // No encoding of a value is shorter than the value.
+        if bytes.len() < watched.shortest {
+            return false;
+        }
+        let needles = watched.needles.get_or_init(|| watched.values.iter().flat_map(|value| forms(value)).collect());
+        watched.values.iter().any(|value| value.len() < SHORT && value.as_slice() == bytes)
+            || needles.iter().any(|needle| memmem::find(bytes, needle).is_some())
+    }
+
+    /// Tells whether nothing was injected.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+fn forms(value: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
+    if value.len() < SHORT {
+        return vec![];
+    }
+    let mut forms = vec![value.to_vec(), hex::encode(value).into_bytes(), hex::encode_upper(value).into_bytes()];
+    for lead in 0..3 {
+        forms.push(base64_inside(&STANDARD_NO_PAD, value, lead));
+        forms.push(base64_inside(&URL_SAFE_NO_PAD, value, lead));
+    }
+    if let Ok(text) = std::str::from_utf8(value) {
+        let form = Zeroizing::new(encode_form(text));
+        forms.push(form.replace('+', "%20").into_bytes());
+        forms.push(lower_escapes(&form.replace('+', "%20")));
+        forms.push(form.as_bytes().to_vec());
+        // What a path or `encodeURIComponent` leaves as it is.
+        forms.push(lenient_escapes(text));
+    }
+    forms.sort();
+    forms.dedup();
+    forms.into_iter().map(Zeroizing::new).collect()
+}
+
+/// The part of a base64 text that depends on the value alone, where `lead` bytes of something
+/// else stand before it, and anything after it.
+fn base64_inside(engine: &impl Engine, value: &[u8], lead: usize) -> Vec<u8> {
+    let mut padded = Zeroizing::new(vec![0; lead]);
+    padded.extend_from_slice(value);
+    let text = Zeroizing::new(engine.encode(&*padded));
+    let from = (lead * 8).div_ceil(6);
+    let to = padded.len() * 8 / 6;
+    text.as_bytes()[from..to].to_vec()
+}
+
+fn lower_escapes(text: &str) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    for at in 0..bytes.len() {
+        if text.as_bytes()[at] == b'%' {
+            bytes[at + 1..at + 3].make_ascii_lowercase();
+        }
+    }
+    bytes
+}
+
+fn lenient_escapes(text: &str) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' '
+            | b'"'
+            | b'%'
+            | b'<'
+            | b'>'
+            | b'#'
+            | b'?'
+            | b'\\'
+            | b'^'
+            | b'`'
+            | b'{'
+            | b'|'
+            | b'}'
+            | 0x7f..
+            | ..0x20 => {
+                encoded.extend_from_slice(format!("%{byte:02X}").as_bytes());
+            }
+            _ => encoded.push(byte),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn watch(values: &[&str]) -> Watch {
+        Watch::over(values.iter().map(|value| Zeroizing::new(value.as_bytes().to_vec())).collect())
+    }
+
+    #[test]
+    fn nothing_injected_sees_nothing() {
+        assert!(Watch::default().is_empty() && watch(&[""]).is_empty());
+        assert!(!Watch::default().sees(b"") && !watch(&[""]).sees(b""));
+    }
+
+    #[test]
+    fn encodings_and_near_misses() {
+        let secret = "p:ss wörd/+?";
+        let watch = watch(&[secret]);
+        for seen in [
+            "p:ss wörd/+?",
+            "https://a.example/?t=p%3Ass+w%C3%B6rd%2F%2B%3F&x",
+            "p%3Ass%20w%C3%B6rd%2F%2B%3F",
+            "p%3ass%20w%c3%b6rd%2f%2b%3f",
+            "/p:ss%20w%C3%B6rd/+%3F",
+            "703a73732077c3b672642f2b3f",
+            "703A73732077C3B672642F2B3F",
+        ] {
+            assert!(watch.sees(seen.as_bytes()), "{seen}");
+        }
+        for unseen in ["", "p:ss wörd/+", "P:SS WÖRD/+?", "p:ss  wörd/+?"] {
+            assert!(!watch.sees(unseen.as_bytes()), "{unseen}");
+        }
+    }
+
+    #[test]
+    fn a_short_value_is_seen_alone() {
+        let watch = watch(&["k-123"]);
+        assert!(watch.sees(b"k-123"));
+        assert!(!watch.sees(b"ak-123") && !watch.sees(b"k-1234"));
+    }
+
+    proptest! {
+        #[test]
+        fn base64_is_seen_at_every_alignment(value in "[ -~]{8,40}", before in "[ -~]{0,7}", after in "[ -~]{0,7}") {
+            let text = format!("{before}{value}{after}");
+            let watch = watch(&[&value]);
+            prop_assert!(watch.sees(STANDARD.encode(&text).as_bytes()));
+            prop_assert!(watch.sees(URL_SAFE.encode(&text).as_bytes()));
+            prop_assert!(watch.sees(hex::encode(&text).as_bytes()));
+            let escaped = before + &encode_form(&value);
+            prop_assert!(watch.sees(escaped.as_bytes()));
+        }
+    }
+}
