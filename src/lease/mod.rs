@@ -15,4 +15,4 @@ mod source;
 pub use cache::Leases;
 pub use lent::{Lease, Lent};
 pub use memory::{MemoryConnection, MemorySource};
-pub use source::{Ask, Asked, LeaseSource, LendError, Loan};
+pub use source::{Ask, Asked, LeaseSource, LendError, Loan, optional_fields};

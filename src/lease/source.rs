@@ -74,6 +74,16 @@ fn used_fields(strategy: &Strategy) -> Vec<&str> {
     fields
 }
 
+/// The fields that a connection may have beside those that its strategy requires: some are used
+/// where they are there, others renew or describe the rest and are never lent.
+pub fn optional_fields(strategy: &Strategy) -> &'static [&'static str] {
+    match strategy {
+        Strategy::AwsSigV4 { .. } => &["session_token"],
+        Strategy::OAuth2 => &["refresh_token", "id_token", "token_type", "scope", "expires_in", "expires_at"],
+        _ => &[],
+    }
+}
+
 /// Why a source lends nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LendError {

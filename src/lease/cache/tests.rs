@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::lease::{Asked, Loan, MemoryConnection, MemorySource};
-use crate::model::{Binding, Bindings, Fields, HostPattern, Secret, Strategy};
+use crate::model::{Binding, Bindings, Code, Fields, HostPattern, Secret, Strategy};
 use crate::telemetry::TestClock;
 
 /// Counts questions, and answers when told.
@@ -172,6 +172,27 @@ async fn a_source_that_does_not_answer_is_unavailable() {
     tokio::task::yield_now().await;
     bench.clock.advance(Duration::from_secs(5));
     assert!(matches!(task.await.unwrap(), Err(LendError::Unavailable { .. })));
+}
+
+#[tokio::test]
+async fn credentials_are_lent_for_a_bound_host_alone() {
+    let bench = bench(100);
+    let verdict = |url| Verdict::Inject(Grant::for_tests("GET", url, "tickets", &[]));
+    let Ok(Lent::Lease(lease)) = bench.leases.lend(&verdict("https://api.example.com/x")).await else {
+        panic!("nothing was lent")
+    };
+    assert_eq!((lease.strategy(), lease.version()), (&Strategy::OAuth2, 1));
+    assert!(lease.is_live());
+    bench.clock.advance(Duration::from_secs(300));
+    assert!(!lease.is_live());
+    for url in ["https://example.com/x", "https://api.example.com.evil.example/x", "https://127.0.0.1/x"] {
+        let refusal = bench.leases.lend(&verdict(url)).await.unwrap_err();
+        assert_eq!(refusal.code(), Code::PolicyDenied, "{url}");
+        assert!(refusal.message().contains("\"tickets\" is not bound to the host"), "{}", refusal.message());
+    }
+    let permit = Verdict::Forward(crate::policy::Permit::for_tests("GET", "https://example.com/x"));
+    assert!(matches!(bench.leases.lend(&permit).await, Ok(lent @ Lent::Nothing(_)) if lent.is_live()));
+    assert_eq!(bench.asked(), 2);
 }
 
 #[tokio::test]

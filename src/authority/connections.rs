@@ -1,0 +1,325 @@
+//! Makes, lists, changes and deletes connections, and checks what goes in. No value comes out.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::store::{Row, State, StoreError};
+use super::vault::{VaultError, random};
+use super::{Authority, Store};
+use crate::lease::optional_fields;
+use crate::model::{Binding, BindingError, Bindings, ConnectionName, Fields, HostPattern, Secret, Strategy, Workspace};
+
+/// A connection that somebody makes.
+#[derive(Debug)]
+pub struct NewConnection {
+    /// Its name.
+    pub name: ConnectionName,
+    /// Where it may go, and how.
+    pub bindings: Vec<Binding>,
+    /// The zones of its wildcards are ours.
+    pub owned: bool,
+    /// What it authenticates with.
+    pub fields: Fields,
+    /// When it ends, by the wall clock.
+    pub expires_at: Option<SystemTime>,
+}
+
+/// A connection as listings show it: no value of any field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: ConnectionName,
+    /// Where it is in its life.
+    pub state: State,
+    /// The version of its credentials: 1, 2, …
+    pub version: u64,
+    /// Where it may go, and how.
+    pub bindings: Bindings,
+    /// The zones of its wildcards are ours.
+    pub owned: bool,
+    /// The names of its fields.
+    pub field_names: Vec<String>,
+    /// When it was made, by the wall clock, as are the next two.
+    pub created_at: SystemTime,
+    /// When its newest version was made.
+    pub updated_at: SystemTime,
+    /// When it ends.
+    pub expires_at: Option<SystemTime>,
+}
+
+/// What keeps a connection from being made, shown or changed. It names fields, never a value.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// The name is taken.
+    #[error("there is a connection {0} already: change it with connection set {0}, or delete it first")]
+    Exists(ConnectionName),
+    /// No such connection.
+    #[error("there is no connection {0}: see connection list")]
+    NotFound(ConnectionName),
+    /// Revoked for good.
+    #[error("the connection {0} was revoked: delete it, and add it again")]
+    Revoked(ConnectionName),
+    /// Its hosts.
+    #[error(transparent)]
+    Binding(#[from] BindingError),
+    /// A field that a strategy needs.
+    #[error("the strategy {strategy} needs the field {field}")]
+    Missing {
+        /// The strategy's type.
+        strategy: &'static str,
+        /// The field.
+        field: String,
+    },
+    /// A field that no strategy uses.
+    #[error("no strategy of this connection uses the field {field}: it needs {known}")]
+    Unused {
+        /// The field.
+        field: String,
+        /// Those that are used.
+        known: String,
+    },
+    /// A value that cannot be sent.
+    #[error("the field {field} {why}")]
+    Value {
+        /// The field.
+        field: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// It would be of no use.
+    #[error("the connection would have ended already: expires-at is in the past")]
+    Past,
+    /// The credentials do not open.
+    #[error("the credentials of the connection {name} cannot be read: {why}")]
+    Sealed {
+        /// The connection.
+        name: ConnectionName,
+        /// Why not.
+        why: String,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Authority {
+    /// Makes a connection.
+    pub fn add(&self, new: NewConnection) -> Result<Connection, ConnectionError> {
+        let bindings = Bindings::new(new.bindings, new.owned)?;
+        check_fields(&bindings, &new.fields)?;
+        let now = self.now();
+        let mut row = Row {
+            id: fresh_id(&new.name)?,
+            workspace: Workspace::local().as_str().to_owned(),
+            name: new.name.as_str().to_owned(),
+            provider: None,
+            state: State::Active,
+            version: 1,
+            bindings: bindings_json(&bindings),
+            owned: new.owned,
+            field_names: names_json(&new.fields),
+            sealed: Vec::new(),
+            wrapped_key: Vec::new(),
+            created_at: now,
+            updated_at: now,
+            expires_at: end(new.expires_at, now)?,
+        };
+        self.vault.seal(&mut row, &new.fields).map_err(sealed(&new.name))?;
+        self.store.write(|database| {
+            if Row::find(database, &row.workspace, &row.name).map_err(|e| self.store.failed(e))?.is_some() {
+                return Err(ConnectionError::Exists(new.name.clone()));
+            }
+            Ok(row.put(database).map_err(|e| self.store.failed(e))?)
+        })?;
+        self.changed();
+        self.view(&row)
+    }
+
+    /// Makes a new version of a connection: `fields` replace those of their names, the others
+    /// stay. `expires_at` is set where one is given; without one, it stays as it is unless it has
+    /// passed, in which case the new credentials have none.
+    pub fn set(
+        &self,
+        name: &ConnectionName,
+        fields: Fields,
+        expires_at: Option<SystemTime>,
+    ) -> Result<Connection, ConnectionError> {
+        let now = self.now();
+        let row = self.store.write(|database| {
+            let found = Row::find(database, Workspace::local().as_str(), name.as_str());
+            let mut row = found.map_err(|e| self.store.failed(e))?.ok_or(ConnectionError::NotFound(name.clone()))?;
+            if row.state == State::Revoked {
+                return Err(ConnectionError::Revoked(name.clone()));
+            }
+            let bindings = self.bindings(&row)?;
+            let mut merged = self.vault.open(&row).map_err(sealed(name))?;
+            for (field, value) in fields.iter() {
+                merged.insert(field, value.duplicate());
+            }
+            check_fields(&bindings, &merged)?;
+            row.version += 1;
+            row.state = State::Active;
+            row.field_names = names_json(&merged);
+            row.updated_at = now;
+            row.expires_at = end(expires_at, now)?.or(row.expires_at.filter(|end| *end > now));
+            self.vault.seal(&mut row, &merged).map_err(sealed(name))?;
+            row.put(database).map_err(|e| self.store.failed(e))?;
+            Ok(row)
+        })?;
+        self.changed();
+        self.view(&row)
+    }
+
+    /// Every connection, by name.
+    pub fn list(&self) -> Result<Vec<Connection>, ConnectionError> {
+        let rows = self.store.read(|database| Row::list(database, Workspace::local().as_str()))?;
+        rows.iter().map(|row| self.view(row)).collect()
+    }
+
+    /// One connection.
+    pub fn show(&self, name: &ConnectionName) -> Result<Connection, ConnectionError> {
+        let row = self.store.read(|database| Row::find(database, Workspace::local().as_str(), name.as_str()))?;
+        self.view(&row.ok_or(ConnectionError::NotFound(name.clone()))?)
+    }
+
+    /// Deletes a connection and its credentials.
+    pub fn delete(&self, name: &ConnectionName) -> Result<(), ConnectionError> {
+        let deleted = self.store.write(|database| {
+            Row::delete(database, Workspace::local().as_str(), name.as_str()).map_err(|e| self.store.failed(e))
+        })?;
+        self.changed();
+        if deleted { Ok(()) } else { Err(ConnectionError::NotFound(name.clone())) }
+    }
+
+    fn now(&self) -> i64 {
+        seconds(self.clock.wall())
+    }
+
+    /// Our own sidecar need not wait for the watcher.
+    fn changed(&self) {
+        self.moved.send_modify(|moved| *moved += 1);
+    }
+
+    fn bindings(&self, row: &Row) -> Result<Bindings, StoreError> {
+        read_bindings(row).map_err(|why| damaged(&self.store, row, why))
+    }
+
+    fn view(&self, row: &Row) -> Result<Connection, ConnectionError> {
+        let name = ConnectionName::parse(&row.name).map_err(|e| damaged(&self.store, row, e.to_string()))?;
+        Ok(Connection {
+            id: row.id.clone(),
+            name,
+            state: row.state,
+            version: row.version,
+            bindings: self.bindings(row)?,
+            owned: row.owned,
+            field_names: serde_json::from_str(&row.field_names)
+                .map_err(|e| damaged(&self.store, row, e.to_string()))?,
+            created_at: time(row.created_at),
+            updated_at: time(row.updated_at),
+            expires_at: row.expires_at.map(time),
+        })
+    }
+}
+
+fn damaged(store: &Store, row: &Row, why: String) -> StoreError {
+    StoreError::Damaged { path: store.path().to_owned(), name: row.name.clone(), why }
+}
+
+fn sealed(name: &ConnectionName) -> impl Fn(VaultError) -> ConnectionError {
+    move |error| ConnectionError::Sealed { name: name.clone(), why: error.to_string() }
+}
+
+/// Checks that every strategy finds its fields, that nothing else is kept, and that what is sent
+/// as text can be sent.
+fn check_fields(bindings: &Bindings, fields: &Fields) -> Result<(), ConnectionError> {
+    let mut known: Vec<&str> = Vec::new();
+    for Binding { strategy, .. } in bindings.iter() {
+        for field in strategy.required_fields() {
+            let value = fields.get(field);
+            let value =
+                value.ok_or_else(|| ConnectionError::Missing { strategy: strategy.kind(), field: field.to_owned() })?;
+            check_value(strategy, value).map_err(|why| ConnectionError::Value { field: field.to_owned(), why })?;
+            if !known.contains(&field) {
+                known.push(field);
+            }
+        }
+    }
+    let optional: Vec<&str> = bindings.iter().flat_map(|binding| optional_fields(&binding.strategy)).copied().collect();
+    match fields.names().find(|name| !known.contains(name) && !optional.contains(name)) {
+        Some(field) => Err(ConnectionError::Unused { field: field.to_owned(), known: known.join(", ") }),
+        None => Ok(()),
+    }
+}
+
+fn check_value(strategy: &Strategy, value: &Secret) -> Result<(), &'static str> {
+    if value.is_empty() {
+        return Err("is empty");
+    }
+    if matches!(strategy, Strategy::HmacPayload { .. }) {
+        return Ok(());
+    }
+    match value.expose_str() {
+        None => Err("is not UTF-8"),
+        Some(text) if text.chars().any(|c| c.is_control() && c != '\t') => {
+            Err("holds a line break or another control character")
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn end(expires_at: Option<SystemTime>, now: i64) -> Result<Option<i64>, ConnectionError> {
+    match expires_at.map(seconds) {
+        Some(end) if end <= now => Err(ConnectionError::Past),
+        end => Ok(end),
+    }
+}
+
+/// A random id in the form of a UUID (RFC 9562, version 4).
+fn fresh_id(name: &ConnectionName) -> Result<String, ConnectionError> {
+    let mut bytes = *random::<16>().map_err(sealed(name))?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let digits = hex::encode(bytes);
+    let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
+    Ok(parts.join("-"))
+}
+
+fn names_json(fields: &Fields) -> String {
+    Value::from(fields.names().collect::<Vec<_>>()).to_string()
+}
+
+fn bindings_json(bindings: &Bindings) -> String {
+    let line = |binding: &Binding| {
+        let hosts: Vec<String> = binding.hosts.iter().map(ToString::to_string).collect();
+        json!({ "hosts": hosts, "strategy": binding.strategy.to_json() })
+    };
+    Value::from(bindings.iter().map(line).collect::<Vec<_>>()).to_string()
+}
+
+/// Reads the contract of a row, checked as when it was made.
+pub(super) fn read_bindings(row: &Row) -> Result<Bindings, String> {
+    let lines: Vec<Value> = serde_json::from_str(&row.bindings).map_err(|e| e.to_string())?;
+    let line = |line: &Value| {
+        let hosts = line.get("hosts").and_then(Value::as_array).ok_or("its hosts are no list")?;
+        let pattern = |host: &Value| HostPattern::parse(host.as_str().unwrap_or_default()).map_err(|e| e.to_string());
+        let hosts = hosts.iter().map(pattern).collect::<Result<_, _>>()?;
+        let strategy = Strategy::from_json(line.get("strategy").unwrap_or(&Value::Null)).map_err(|e| e.to_string())?;
+        Ok::<_, String>(Binding { hosts, strategy })
+    };
+    let lines = lines.iter().map(line).collect::<Result<_, _>>()?;
+    Bindings::new(lines, row.owned).map_err(|e| e.to_string())
+}
+
+fn seconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The moment of a number of seconds since 1970.
+pub(super) fn time(seconds: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+}

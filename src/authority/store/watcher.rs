@@ -1,0 +1,70 @@
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+/// Between two looks: what one process changes, every other follows within a second.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// Starts the thread that looks. It reads one number of SQLite's shared memory each time, and
+/// ends once nobody holds `moved`.
+pub(super) fn start(path: &Path, moved: &Arc<watch::Sender<u64>>) {
+    let (path, held) = (path.to_owned(), Arc::downgrade(moved));
+    let started = thread::Builder::new().name("store-watcher".into()).spawn(move || look(&path, &held));
+    if let Err(error) = started {
+        // Without the thread, a lease is asked for again at its deadline: within five minutes.
+        tracing::error!(%error, "cannot watch the store: changes by other processes are seen late");
+    }
+}
+
+fn look(path: &PathBuf, held: &Weak<watch::Sender<u64>>) {
+    let mut watcher = Watcher { path, database: None, seen: None, silent: false };
+    while let Some(moved) = held.upgrade() {
+        if watcher.has_moved() {
+            moved.send_modify(|number| *number += 1);
+        }
+        drop(moved);
+        thread::sleep(PERIOD);
+    }
+}
+
+struct Watcher<'a> {
+    path: &'a Path,
+    database: Option<Connection>,
+    seen: Option<i64>,
+    silent: bool,
+}
+
+impl Watcher<'_> {
+    /// Tells whether the file may have changed. A file that cannot be read counts as changed:
+    /// then nothing that was cached is used, and each request learns what is wrong.
+    fn has_moved(&mut self) -> bool {
+        match self.number() {
+            Ok(number) => {
+                self.silent = false;
+                self.seen.replace(number) != Some(number)
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.silent, true) {
+                    tracing::warn!(%error, path = %self.path.display(), "cannot look at the store");
+                }
+                (self.database, self.seen) = (None, None);
+                true
+            }
+        }
+    }
+
+    /// SQLite's `data_version`, which differs after a commit by any other connection.
+    fn number(&mut self) -> rusqlite::Result<i64> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => Connection::open_with_flags(self.path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?,
+        };
+        let number = database.query_row("PRAGMA data_version", [], |row| row.get(0))?;
+        self.database = Some(database);
+        Ok(number)
+    }
+}
