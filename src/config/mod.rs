@@ -4,8 +4,11 @@ mod document;
 mod key;
 mod problem;
 mod sidecar;
+mod yaml;
 
-pub use document::{Action, Document, ExpectedOutcome, Matcher, PolicyTest, Protocol, RuleDefault, RuleDoc};
+pub use document::{
+    Action, Document, ExpectedOutcome, Matcher, PolicyTest, Protocol, RuleDefault, RuleDoc, load_documents,
+};
 pub use key::KeySource;
 pub use problem::{At, Located, Problem, Problems};
 pub use sidecar::{

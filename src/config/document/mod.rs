@@ -1,5 +1,16 @@
-use http::Method;
+//! A policy file: as written -> each value checked by itself, with its place.
+//!
+//! What rules mean together is the business of `policy`; here a key that this version does not
+//! enforce is refused, so that nobody believes in it.
+
+mod open;
+mod rule;
+mod test;
+
+use http::{HeaderName, Method};
 use ipnet::IpNet;
+
+pub use open::load_documents;
 
 use super::{At, Located};
 use crate::model::{ConnectionName, HostPattern};
@@ -62,7 +73,7 @@ pub struct RuleDoc {
     /// `strict_path:`
     pub strict_path: bool,
     /// `pass_headers:`
-    pub pass_headers: Vec<Located<http::HeaderName>>,
+    pub pass_headers: Vec<Located<HeaderName>>,
 }
 
 /// An item that must occur exactly once and match, or (`None`) must be absent.

@@ -1,0 +1,85 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Document, RuleDefault, rule, test};
+use crate::config::yaml::{self, Fields, Findings, Node};
+use crate::config::{At, Located, Problems};
+
+/// What the design has and this version does not enforce.
+const NOT_YET: [&str; 1] = ["provider"];
+
+/// Reads policy files as one set, in order. What is wrong with any of them is reported at once.
+pub fn load_documents(files: &[PathBuf]) -> Result<Vec<Document>, Problems> {
+    let mut findings = Findings::default();
+    let mut documents = Vec::with_capacity(files.len());
+    for (index, file) in files.iter().enumerate() {
+        if files[..index].contains(file) {
+            findings.without_place(format!("the policy file {} is listed twice", file.display()));
+            continue;
+        }
+        let rules = documents.iter().map(|document: &Document| document.rules.len()).sum();
+        match std::fs::read_to_string(file) {
+            Ok(text) => documents.extend(read(file, text, rules, &mut findings)),
+            Err(error) => {
+                findings.without_place(format!("cannot read the policy file {}: {error}", file.display()));
+            }
+        }
+    }
+    findings.or(Some(documents))
+}
+
+impl Document {
+    /// Reads the text of one file. `file` is only what problems call it.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Problems> {
+        let mut findings = Findings::default();
+        let document = read(file, text.to_owned(), 0, &mut findings);
+        findings.or(document)
+    }
+}
+
+/// `rules` is the number of rules in the files before this one: a rule without a name is called
+/// by its number in the set.
+fn read(file: &Path, text: String, rules: usize, findings: &mut Findings) -> Option<Document> {
+    let file = Arc::new(file.to_owned());
+    let root = yaml::parse(&file, &text, findings)?;
+    let mut fields = Fields::open(&root, findings)?;
+    version(&mut fields, findings);
+    let mut document = Document {
+        at: At { file, line: 1, column: 1 },
+        default: fields.get("default").and_then(|node| default(node, findings)),
+        rules: Vec::new(),
+        tests: Vec::new(),
+        text,
+    };
+    if let Some(list) = fields.get("rules") {
+        for (index, node) in list.list(findings).iter().enumerate() {
+            document.rules.extend(rule::read(node, rules + index + 1, findings));
+        }
+    }
+    if let Some(list) = fields.get("tests") {
+        document.tests = list.list(findings).iter().filter_map(|node| test::read(node, findings)).collect();
+    }
+    fields.refuse(&NOT_YET, findings);
+    fields.finish(&NOT_YET, findings);
+    Some(document)
+}
+
+/// `version: 1`, which every file says, so that a later form is never taken for this one.
+pub(in crate::config) fn version(fields: &mut Fields<'_>, findings: &mut Findings) {
+    match fields.get("version") {
+        None => findings.at(&fields.node().at, "`version: 1` is missing"),
+        Some(node) if matches!(&node.content, yaml::Content::Number(number) if number.as_u64() == Some(1)) => {}
+        Some(node) => findings.with(node, "this version of nexus-sidecar reads `version: 1` alone"),
+    }
+}
+
+fn default(node: &Node, findings: &mut Findings) -> Option<Located<RuleDefault>> {
+    match node.text(findings)? {
+        "deny" => Some(node.located(RuleDefault::Deny)),
+        "tunnel" => Some(node.located(RuleDefault::Tunnel)),
+        other => {
+            findings.with(node, format!("`default` is deny or tunnel, not {other:?}"));
+            None
+        }
+    }
+}

@@ -1,0 +1,237 @@
+use http::{HeaderName, Method};
+use ipnet::IpNet;
+
+use super::{Action, Matcher, Protocol, RuleDoc};
+use crate::config::Located;
+use crate::config::yaml::{Content, Fields, Findings, Node, did_you_mean};
+use crate::model::{ConnectionName, HostPattern};
+
+/// What the design has and this version does not enforce.
+const NOT_YET: [&str; 6] = ["use", "mints", "limit", "approval", "websocket", "scope"];
+
+/// Headers that `pass_headers` may never name: they frame the message or belong to one hop
+/// (RFC 9110, section 7.6.1), name the host, or prove who the agent is.
+const NEVER_PASS: [&str; 25] = [
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+    "content-length",
+    "expect",
+    "host",
+    "authorization",
+    "x-api-key",
+    "api-key",
+    "apikey",
+    "x-auth-token",
+    "x-access-token",
+    "x-auth-key",
+    "x-auth-email",
+    "x-amz-security-token",
+    "x-goog-api-key",
+    "x-goog-iam-authorization-token",
+    "private-token",
+    "job-token",
+    "x-vault-token",
+    "x-shopify-access-token",
+];
+
+/// Reads a rule; `number` names it where nothing else does.
+pub(super) fn read(node: &Node, number: usize, findings: &mut Findings) -> Option<RuleDoc> {
+    findings.in_rule(None);
+    let mut fields = Fields::open(node, findings)?;
+    let name = fields.get("name").and_then(|node| name(node, "rule", findings));
+    findings.in_rule(name.as_ref().map(|name| name.value.clone()));
+    let rule = RuleDoc {
+        at: node.at.clone(),
+        name: name.map_or_else(|| format!("rule-{number}"), |name| name.value),
+        agents: many(fields.get("agent"), findings, |node, findings| name_of_agent(node, findings)),
+        hosts: many(fields.get("host"), findings, host),
+        ports: many(fields.get("port"), findings, port),
+        methods: many(fields.get("method"), findings, method),
+        paths: many(fields.get("path"), findings, |node, findings| {
+            node.text(findings).map(|text| node.located(text.to_owned()))
+        }),
+        query: matchers(fields.get("query"), findings, |_| true),
+        headers: matchers(fields.get("headers"), findings, |name| HeaderName::from_bytes(name.as_bytes()).is_ok()),
+        connection: fields.get("connection").and_then(|node| connection(node, findings)),
+        action: fields.get("action").and_then(|node| action(node, findings)),
+        networks: many(fields.get("networks"), findings, network),
+        protocol: fields.get("protocol").and_then(|node| protocol(node, findings)),
+        plaintext: fields.get("plaintext").and_then(|node| node.flag(findings)).unwrap_or(false),
+        strict_path: fields.get("strict_path").and_then(|node| node.flag(findings)).unwrap_or(false),
+        pass_headers: many(fields.get("pass_headers"), findings, passed_header),
+    };
+    fields.refuse(&NOT_YET, findings);
+    fields.finish(&NOT_YET, findings);
+    findings.in_rule(None);
+    Some(rule)
+}
+
+fn many<T>(
+    node: Option<&Node>,
+    findings: &mut Findings,
+    mut read: impl FnMut(&Node, &mut Findings) -> Option<Located<T>>,
+) -> Vec<Located<T>> {
+    let Some(node) = node else { return Vec::new() };
+    node.one_or_list(findings).iter().filter_map(|node| read(node, findings)).collect()
+}
+
+/// A name that fits on a line, into a header and into a log.
+fn name(node: &Node, of: &str, findings: &mut Findings) -> Option<Located<String>> {
+    let text = node.text(findings)?;
+    let fits = text.len() <= 100 && text.bytes().all(|b| (0x20..0x7f).contains(&b)) && text.trim() == text;
+    if !fits {
+        findings.with(node, format!("the {of}'s name must be 1 to 100 printable ASCII characters"));
+        return None;
+    }
+    Some(node.located(text.to_owned()))
+}
+
+pub(in crate::config) fn name_of_agent(node: &Node, findings: &mut Findings) -> Option<Located<String>> {
+    let name = name(node, "agent", findings)?;
+    if name.value.contains(':') || name.value.contains('*') {
+        findings.with(node, "an agent's name has no colon (it is the user of a proxy URL) and no wildcard");
+        return None;
+    }
+    Some(name)
+}
+
+fn host(node: &Node, findings: &mut Findings) -> Option<Located<HostPattern>> {
+    let text = node.text(findings)?;
+    match HostPattern::parse(text) {
+        Ok(pattern) => Some(node.located(pattern)),
+        Err(error) => {
+            let advice = if text.contains("://") || text.contains('/') {
+                ": write the name alone, without scheme and path"
+            } else if text.contains(':') {
+                ": write the port under `port`, and an IPv6 address in brackets"
+            } else if text.contains('*') {
+                ": a wildcard is `*.zone`, which stands for one or more labels"
+            } else {
+                ""
+            };
+            findings.with(node, format!("the host {text:?} cannot be used: {error}{advice}"));
+            None
+        }
+    }
+}
+
+fn port(node: &Node, findings: &mut Findings) -> Option<Located<u16>> {
+    let number = node.number(1, u64::from(u16::MAX), findings)?;
+    u16::try_from(number).ok().map(|port| node.located(port))
+}
+
+fn method(node: &Node, findings: &mut Findings) -> Option<Located<Method>> {
+    let text = node.text(findings)?;
+    if text.bytes().any(|b| b.is_ascii_lowercase()) {
+        let upper = text.to_ascii_uppercase();
+        findings.with(node, format!("methods are case-sensitive (RFC 9110, section 9.1): write {upper}"));
+        return None;
+    }
+    let Ok(method) = Method::from_bytes(text.as_bytes()) else {
+        findings.with(node, format!("{text:?} is no method (RFC 9110, section 5.6.2)"));
+        return None;
+    };
+    if matches!(method.as_str(), "TRACE" | "TRACK" | "CONNECT") {
+        findings.with(node, format!("{method} is never allowed by a method: TRACE and TRACK are always refused, CONNECT is decided by `host` and `port`"));
+        return None;
+    }
+    Some(node.located(method))
+}
+
+fn matchers(node: Option<&Node>, findings: &mut Findings, good_name: impl Fn(&str) -> bool) -> Vec<Located<Matcher>> {
+    let Some(node) = node else { return Vec::new() };
+    let mut matchers = Vec::new();
+    for entry in node.entries(findings) {
+        if entry.key.is_empty() || !good_name(&entry.key) {
+            entry.problem(format!("{:?} cannot be a name here", entry.key), findings);
+            continue;
+        }
+        let pattern = match &entry.node.content {
+            Content::Null => None,
+            _ => match entry.node.text(findings) {
+                Some(text) => Some(text.to_owned()),
+                None => continue,
+            },
+        };
+        matchers.push(entry.node.located(Matcher { name: entry.key.clone(), pattern }));
+    }
+    matchers
+}
+
+pub(in crate::config) fn connection(node: &Node, findings: &mut Findings) -> Option<Located<ConnectionName>> {
+    match ConnectionName::parse(node.text(findings)?) {
+        Ok(name) => Some(node.located(name)),
+        Err(error) => {
+            findings.with(node, error.to_string());
+            None
+        }
+    }
+}
+
+fn action(node: &Node, findings: &mut Findings) -> Option<Located<Action>> {
+    let action = match node.text(findings)? {
+        "inject" => Action::Inject,
+        "forward" => Action::Forward,
+        "tunnel" => Action::Tunnel,
+        "deny" => Action::Deny,
+        other => {
+            let advice = did_you_mean(other, ["inject", "forward", "tunnel", "deny"]);
+            let advice = advice.map(|word| format!(": did you mean {word}?")).unwrap_or_default();
+            findings.with(node, format!("`action` is inject, forward, tunnel or deny, not {other:?}{advice}"));
+            return None;
+        }
+    };
+    Some(node.located(action))
+}
+
+fn protocol(node: &Node, findings: &mut Findings) -> Option<Located<Protocol>> {
+    match node.text(findings)? {
+        "tls" => Some(node.located(Protocol::Tls)),
+        "any" => Some(node.located(Protocol::Any)),
+        other => {
+            findings.with(node, format!("`protocol` is tls or any, not {other:?}"));
+            None
+        }
+    }
+}
+
+/// A network. A wide one may contain a metadata address (169.254.169.254 and its kin); `dial`
+/// admits such an address only through an exact /32 or /128.
+fn network(node: &Node, findings: &mut Findings) -> Option<Located<IpNet>> {
+    let text = node.text(findings)?;
+    let Ok(network) = text.parse::<IpNet>() else {
+        let advice = match text.parse::<std::net::IpAddr>() {
+            Ok(ip) => format!(": write {ip}/{}", if ip.is_ipv4() { 32 } else { 128 }),
+            Err(_) => String::new(),
+        };
+        findings.with(node, format!("{text:?} is no network in CIDR form, such as 10.0.0.0/8{advice}"));
+        return None;
+    };
+    if network.prefix_len() == 0 {
+        findings.with(node, format!("{text} is every address: name the networks that this rule needs"));
+        return None;
+    }
+    if network.trunc() != network {
+        findings.with(node, format!("{text} has bits behind its prefix: write {}", network.trunc()));
+        return None;
+    }
+    Some(node.located(network))
+}
+
+fn passed_header(node: &Node, findings: &mut Findings) -> Option<Located<HeaderName>> {
+    let text = node.text(findings)?;
+    let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
+        findings.with(node, format!("{text:?} is no header name (RFC 9110, section 5.1)"));
+        return None;
+    };
+    if name.as_str().starts_with("proxy-") || NEVER_PASS.contains(&name.as_str()) {
+        findings.with(node, format!("{name} never passes: it frames the message, belongs to one hop or authenticates"));
+        return None;
+    }
+    Some(node.located(name))
+}

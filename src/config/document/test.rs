@@ -1,0 +1,78 @@
+use http::{HeaderName, HeaderValue, Method};
+
+use super::{ExpectedOutcome, PolicyTest, rule};
+use crate::config::yaml::{Fields, Findings, Node};
+use crate::model::ConnectionName;
+
+/// Reads one of `tests:`.
+pub(super) fn read(node: &Node, findings: &mut Findings) -> Option<PolicyTest> {
+    let mut fields = Fields::open(node, findings)?;
+    let request = match fields.get("request") {
+        Some(node) => request(node, findings),
+        None => missing(node, "request: GET https://…", findings),
+    };
+    let agent = fields.get("agent").and_then(|node| rule::name_of_agent(node, findings));
+    let headers = fields.get("headers").map(|node| headers(node, findings)).unwrap_or_default();
+    let expect = match fields.get("expect") {
+        Some(node) => expect(node, findings),
+        None => missing(node, "expect: deny", findings),
+    };
+    fields.finish(&[], findings);
+    let (method, url) = request?;
+    let agent = agent.map(|agent| agent.value);
+    Some(PolicyTest { at: node.at.clone(), method, url, agent, headers, expect: expect? })
+}
+
+fn missing<T>(node: &Node, example: &str, findings: &mut Findings) -> Option<T> {
+    findings.with(node, format!("a test needs `{example}`"));
+    None
+}
+
+fn request(node: &Node, findings: &mut Findings) -> Option<(Method, String)> {
+    let text = node.text(findings)?;
+    let parts = text.split_once(' ').map(|(method, url)| (Method::from_bytes(method.as_bytes()), url.trim()));
+    match parts {
+        Some((Ok(method), url)) if !url.is_empty() => Some((method, url.to_owned())),
+        _ => {
+            findings
+                .with(node, format!("`request` is a method and a URL, such as GET https://example.com/, not {text:?}"));
+            None
+        }
+    }
+}
+
+fn headers(node: &Node, findings: &mut Findings) -> Vec<(String, String)> {
+    let mut headers = Vec::new();
+    for entry in node.entries(findings) {
+        if HeaderName::from_bytes(entry.key.as_bytes()).is_err() {
+            entry.problem(format!("{:?} is no header name (RFC 9110, section 5.1)", entry.key), findings);
+            continue;
+        }
+        for node in entry.node.one_or_list(findings) {
+            let Some(value) = node.text(findings) else { continue };
+            if HeaderValue::from_str(value).is_err() {
+                findings.with(node, "this is no header value (RFC 9110, section 5.5)");
+                continue;
+            }
+            headers.push((entry.key.clone(), value.to_owned()));
+        }
+    }
+    headers
+}
+
+fn expect(node: &Node, findings: &mut Findings) -> Option<ExpectedOutcome> {
+    let text = node.text(findings)?;
+    let outcome = match text {
+        "deny" => Some(ExpectedOutcome::Deny),
+        "forward" => Some(ExpectedOutcome::Forward),
+        "tunnel" => Some(ExpectedOutcome::Tunnel),
+        _ => match text.strip_prefix("inject ").map(|name| ConnectionName::parse(name.trim())) {
+            Some(Ok(name)) => Some(ExpectedOutcome::Inject(name)),
+            _ => None,
+        },
+    };
+    if outcome.is_none() {
+        findings.with(node, format!("`expect` is deny, forward, tunnel or inject NAME, not {text:?}"));
+    }
+    outcome
+}

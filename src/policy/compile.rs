@@ -1,0 +1,204 @@
+//! Documents -> a policy: what rules mean together, every problem at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::glob::Glob;
+use super::index::Rules;
+use super::item::{Item, Place};
+use super::rule::{Effect, Rule};
+use super::{Policy, conflicts};
+use crate::config::{Action, At, Document, Located, Problem, Problems, Protocol, RuleDefault, RuleDoc};
+
+/// The name in an audit entry of what `default: tunnel` allowed.
+const DEFAULT_RULE: &str = "default";
+
+impl Policy {
+    /// Checks documents together, in order.
+    ///
+    /// # Errors
+    /// All problems at once, each with its place and its rule.
+    pub fn compile(documents: Vec<Document>) -> Result<Self, Problems> {
+        let version: Arc<str> = version(&documents).into();
+        let mut problems = Vec::new();
+        let default = default(&documents, &mut problems);
+        let mut rules = Vec::new();
+        let mut tests = Vec::new();
+        let mut names: HashMap<String, At> = HashMap::new();
+        for document in documents {
+            for written in document.rules {
+                if let Some(first) = names.get(&written.name) {
+                    problems.push(problem(&written, &written.at, format!("this name is taken: {first} has it too")));
+                }
+                names.entry(written.name.clone()).or_insert_with(|| written.at.clone());
+                rules.extend(rule(&written, &mut problems));
+            }
+            tests.extend(document.tests);
+        }
+        problems.extend(conflicts::find(&rules, default));
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        let default_tunnel = (default == RuleDefault::Tunnel).then(default_tunnel);
+        Ok(Self { rules: Rules::new(rules), version, default_tunnel, tests })
+    }
+}
+
+/// The first 16 hex digits of a SHA-256 over the texts, each behind its length.
+fn version(documents: &[Document]) -> String {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    for document in documents {
+        context.update(&(document.text.len() as u64).to_be_bytes());
+        context.update(document.text.as_bytes());
+    }
+    let mut version = hex::encode(context.finish());
+    version.truncate(16);
+    version
+}
+
+fn default(documents: &[Document], problems: &mut Vec<Problem>) -> RuleDefault {
+    let mut said: Option<&Located<RuleDefault>> = None;
+    for default in documents.iter().filter_map(|document| document.default.as_ref()) {
+        match said {
+            Some(first) if first.value != default.value => {
+                let message = format!("`default` says otherwise at {}: say it once", first.at);
+                problems.push(Problem { at: Some(default.at.clone()), rule: None, message });
+            }
+            _ => said = said.or(Some(default)),
+        }
+    }
+    said.map_or(RuleDefault::Deny, |default| default.value)
+}
+
+fn default_tunnel() -> Rule {
+    Rule {
+        name: DEFAULT_RULE.into(),
+        at: At { file: Arc::default(), line: 0, column: 0 },
+        agents: Box::default(),
+        hosts: Box::default(),
+        ports: Box::default(),
+        methods: Box::default(),
+        paths: Box::default(),
+        lenient_paths: Box::default(),
+        items: Box::default(),
+        strict_path: false,
+        effect: Effect::Tunnel(Protocol::Tls),
+        networks: Arc::default(),
+        pass_headers: Arc::default(),
+    }
+}
+
+fn problem(written: &RuleDoc, at: &At, message: impl Into<String>) -> Problem {
+    Problem { at: Some(at.clone()), rule: Some(written.name.clone()), message: message.into() }
+}
+
+fn rule(written: &RuleDoc, problems: &mut Vec<Problem>) -> Option<Rule> {
+    if written.name == DEFAULT_RULE {
+        problems.push(problem(
+            written,
+            &written.at,
+            "a rule cannot be called default: audit entries of `default: tunnel` are",
+        ));
+    }
+    let effect = effect(written, problems);
+    let mut paths = Vec::new();
+    for path in &written.paths {
+        match Glob::path(&path.value) {
+            Ok(glob) => paths.push(glob),
+            Err(error) => problems.push(problem(written, &path.at, format!("the path {:?}: {error}", path.value))),
+        }
+    }
+    let effect = effect?;
+    check_keys(written, &effect, problems);
+    let query = written.query.iter().map(|matcher| Item::new(Place::Query, &matcher.value));
+    let headers = written.headers.iter().filter_map(|matcher| {
+        let name = matcher.value.name.parse().ok()?;
+        Some(Item::new(Place::Header(name), &matcher.value))
+    });
+    let values = |hosts: &[Located<_>]| hosts.iter().map(|host| host.value).collect();
+    Some(Rule {
+        name: written.name.as_str().into(),
+        at: written.at.clone(),
+        agents: written.agents.iter().map(|agent| agent.value.clone()).collect(),
+        hosts: written.hosts.iter().map(|host| host.value.clone()).collect(),
+        ports: values(&written.ports),
+        methods: written.methods.iter().map(|method| method.value.clone()).collect(),
+        lenient_paths: paths.iter().flat_map(Glob::for_denial).collect(),
+        paths: paths.into(),
+        items: query.chain(headers).collect(),
+        strict_path: written.strict_path,
+        effect,
+        networks: written.networks.iter().map(|network| network.value).collect(),
+        pass_headers: written.pass_headers.iter().map(|header| header.value.clone()).collect(),
+    })
+}
+
+fn effect(written: &RuleDoc, problems: &mut Vec<Problem>) -> Option<Effect> {
+    let action = written.action.as_ref();
+    let connection = written.connection.as_ref();
+    let complaint = match (action.map(|action| action.value), connection) {
+        (None | Some(Action::Inject), Some(connection)) => {
+            return Some(Effect::Inject { connection: connection.value.clone(), plaintext: written.plaintext });
+        }
+        (Some(Action::Forward), None) => return Some(Effect::Forward),
+        (Some(Action::Deny), None) => return Some(Effect::Deny),
+        (Some(Action::Tunnel), None) => {
+            return Some(Effect::Tunnel(written.protocol.as_ref().map_or(Protocol::Tls, |protocol| protocol.value)));
+        }
+        (None, None) => problem(
+            written,
+            &written.at,
+            "say what happens: `connection: NAME`, or `action: forward`, `tunnel` or `deny`",
+        ),
+        (Some(Action::Inject), None) => {
+            let at = action.map_or(&written.at, |action| &action.at);
+            problem(written, at, "`action: inject` needs `connection: NAME`")
+        }
+        (Some(_), Some(connection)) => {
+            problem(written, &connection.at, "a connection is only injected: leave out `action`, or the connection")
+        }
+    };
+    problems.push(complaint);
+    None
+}
+
+/// Keys that mean nothing beside this effect: what is accepted is enforced.
+fn check_keys(written: &RuleDoc, effect: &Effect, problems: &mut Vec<Problem>) {
+    let mut complain = |at: Option<&At>, message: &str| {
+        if let Some(at) = at {
+            problems.push(problem(written, at, message));
+        }
+    };
+    let injects = matches!(effect, Effect::Inject { .. });
+    let tunnels = matches!(effect, Effect::Tunnel(_));
+    if !tunnels {
+        let at = written.protocol.as_ref().map(|protocol| &protocol.at);
+        complain(at, "`protocol` stands in tunnel rules alone");
+    }
+    if !injects {
+        complain(written.plaintext.then_some(&written.at), "`plaintext` stands beside `connection` alone");
+        let at = written.pass_headers.first().map(|header| &header.at);
+        complain(at, "`pass_headers` stands beside `connection` alone: without one they pass");
+    }
+    if *effect == Effect::Deny {
+        let at = written.networks.first().map(|network| &network.at);
+        complain(at, "`networks` says where bytes may go, and a deny rule sends none");
+    }
+    if tunnels {
+        const INSIDE: &str = "a tunnel rule sees agent, host and port alone: nothing inside the tunnel is read";
+        complain(written.methods.first().map(|method| &method.at), INSIDE);
+        complain(written.paths.first().map(|path| &path.at), INSIDE);
+        complain(written.query.first().map(|matcher| &matcher.at), INSIDE);
+        complain(written.headers.first().map(|matcher| &matcher.at), INSIDE);
+        complain(written.strict_path.then_some(&written.at), INSIDE);
+    }
+    let looks = !written.agents.is_empty() || !written.ports.is_empty() || !written.methods.is_empty();
+    let looks = looks || !written.paths.is_empty() || !written.query.is_empty() || !written.headers.is_empty();
+    if written.hosts.is_empty() {
+        if injects || tunnels {
+            complain(Some(&written.at), "a rule that injects or tunnels names its hosts: `host` is missing");
+        } else if !looks {
+            complain(Some(&written.at), "this rule has nothing to match on: name a host, an agent, a method or a path");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+use std::sync::Arc;
+
+use http::{HeaderName, Method};
+use ipnet::IpNet;
+
+use super::rule::Rule;
+use crate::config::Protocol;
+use crate::identity::Agent;
+use crate::model::{ConnectionName, Destination, Path, Refusal};
+
+/// What holds at CONNECT, where only agent, host and port are known.
+#[derive(Debug)]
+pub enum AtConnect {
+    /// Pass bytes untouched.
+    Tunnel(Permit, Protocol),
+    /// Terminate TLS and decide on each request inside.
+    Intercept,
+    /// Refuse.
+    Deny(Refusal),
+}
+
+/// Policy's yes to one request.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// With credentials.
+    Inject(Grant),
+    /// Without.
+    Forward(Permit),
+}
+
+/// What policy allowed: everything that the request may become, owned.
+#[derive(Debug)]
+pub struct Terms {
+    agent: Agent,
+    destination: Destination,
+    method: Method,
+    path: Path,
+    rule: Arc<str>,
+    policy: Arc<str>,
+    networks: Arc<[IpNet]>,
+    pass_headers: Arc<[HeaderName]>,
+}
+
+/// Policy of a version said yes to this agent, destination, method and path **with this
+/// connection**. Made only here.
+#[derive(Clone, Debug)]
+pub struct Grant(Arc<(Terms, ConnectionName)>);
+
+/// Policy of a version said yes to this agent, destination, method and path, and nothing is
+/// added. Made only here.
+#[derive(Clone, Debug)]
+pub struct Permit(Arc<Terms>);
+
+impl Terms {
+    /// What a rule allows.
+    pub(super) fn of(
+        rule: &Rule,
+        policy: &Arc<str>,
+        agent: &Agent,
+        destination: Destination,
+        method: Method,
+        path: Path,
+    ) -> Self {
+        Self {
+            agent: agent.clone(),
+            destination,
+            method,
+            path,
+            rule: rule.name.clone(),
+            policy: policy.clone(),
+            networks: rule.networks.clone(),
+            pass_headers: rule.pass_headers.clone(),
+        }
+    }
+
+    /// Who asks.
+    pub fn agent(&self) -> &Agent {
+        &self.agent
+    }
+    /// Where it goes: fixed by the rule that matched.
+    pub fn destination(&self) -> &Destination {
+        &self.destination
+    }
+    /// The method (`CONNECT` for a tunnel).
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+    /// The path (`/` for a tunnel).
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+    /// The rule's name (`default` where `default: tunnel` allowed it).
+    pub fn rule(&self) -> &Arc<str> {
+        &self.rule
+    }
+    /// The policy's version.
+    pub fn policy(&self) -> &Arc<str> {
+        &self.policy
+    }
+    /// Networks beside the public ones that may be dialled.
+    pub fn networks(&self) -> &[IpNet] {
+        &self.networks
+    }
+    /// Headers that pass although they would be removed.
+    pub fn pass_headers(&self) -> &[HeaderName] {
+        &self.pass_headers
+    }
+}
+
+impl Grant {
+    pub(super) fn new(terms: Terms, connection: ConnectionName) -> Self {
+        Self(Arc::new((terms, connection)))
+    }
+
+    /// What was allowed.
+    pub fn terms(&self) -> &Terms {
+        &self.0.0
+    }
+    /// The connection whose lease may be applied.
+    pub fn connection(&self) -> &ConnectionName {
+        &self.0.1
+    }
+}
+
+impl Permit {
+    pub(super) fn new(terms: Terms) -> Self {
+        Self(Arc::new(terms))
+    }
+
+    /// What was allowed.
+    pub fn terms(&self) -> &Terms {
+        &self.0
+    }
+}
+
+impl Verdict {
+    /// What was allowed.
+    pub fn terms(&self) -> &Terms {
+        match self {
+            Self::Inject(grant) => grant.terms(),
+            Self::Forward(permit) => permit.terms(),
+        }
+    }
+}
