@@ -27,13 +27,13 @@ fn terms(method: &str, url: &str, pass_headers: &[HeaderName]) -> Terms {
 impl Grant {
     /// A yes with a connection; `url` is without a query.
     pub(crate) fn for_tests(method: &str, url: &str, connection: &str, pass_headers: &[HeaderName]) -> Self {
-        Self(Arc::new((terms(method, url, pass_headers), ConnectionName::parse(connection).unwrap())))
+        Self::new(terms(method, url, pass_headers), ConnectionName::parse(connection).unwrap())
     }
 }
 
 impl Permit {
     /// A yes without one.
     pub(crate) fn for_tests(method: &str, url: &str) -> Self {
-        Self(Arc::new(terms(method, url, &[])))
+        Self::new(terms(method, url, &[]))
     }
 }

@@ -15,12 +15,12 @@ mod item;
 mod question;
 mod refuse;
 mod rule;
-#[cfg(test)]
-mod tests;
 mod verdict;
 
 #[cfg(test)]
 mod for_tests;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

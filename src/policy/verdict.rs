@@ -31,14 +31,14 @@ pub enum Verdict {
 /// What policy allowed: everything that the request may become, owned.
 #[derive(Debug)]
 pub struct Terms {
-    agent: Agent,
-    destination: Destination,
-    method: Method,
-    path: Path,
-    rule: Arc<str>,
-    policy: Arc<str>,
-    networks: Arc<[IpNet]>,
-    pass_headers: Arc<[HeaderName]>,
+    pub(super) agent: Agent,
+    pub(super) destination: Destination,
+    pub(super) method: Method,
+    pub(super) path: Path,
+    pub(super) rule: Arc<str>,
+    pub(super) policy: Arc<str>,
+    pub(super) networks: Arc<[IpNet]>,
+    pub(super) pass_headers: Arc<[HeaderName]>,
 }
 
 /// Policy of a version said yes to this agent, destination, method and path **with this
