@@ -3,6 +3,8 @@
 mod hmac;
 mod seal;
 mod sigv4;
+#[cfg(test)]
+pub(crate) mod verifier;
 
 pub use hmac::hmac;
 pub use seal::{SealError, Sealer};

@@ -34,3 +34,27 @@ pub(super) fn unusable(lease: &Lease, field: &str, why: &str) -> Refusal {
     let name = lease.grant().connection();
     Refusal::new(Code::CredentialUnusable, format!("the connection {name} cannot be used: its field {field} {why}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_field_may_hold() {
+        for (bytes, line, any) in [
+            (b"k-123".as_slice(), true, true),
+            ("é€".as_bytes(), true, true),
+            (b"a\tb", true, true),
+            (b"  ", true, true),
+            (b"a\nb", false, true),
+            (b"a\x7f", false, true),
+            (b"a\0", false, true),
+            (b"", false, false),
+            (b"\xff", false, false),
+        ] {
+            let secret = Secret::new(bytes);
+            assert_eq!(text(&secret, Form::Line).is_ok(), line, "{bytes:?}");
+            assert_eq!(text(&secret, Form::Text).is_ok(), any, "{bytes:?}");
+        }
+    }
+}

@@ -9,11 +9,17 @@ mod aws_sigv4;
 mod basic_auth;
 mod credential;
 mod draft;
+#[cfg(test)]
+mod golden;
 mod header;
 mod hmac_payload;
 mod oauth2;
 mod outbound;
+#[cfg(test)]
+mod properties;
 mod query_param;
+#[cfg(test)]
+mod sending;
 mod surviving;
 mod watch;
 

@@ -4,6 +4,8 @@
 mod endpoint;
 mod payload;
 mod scope;
+#[cfg(test)]
+mod tests;
 
 use http::header::{AUTHORIZATION, COOKIE, TE, USER_AGENT, VIA};
 use http::{HeaderMap, HeaderName};
