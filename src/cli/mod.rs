@@ -20,6 +20,8 @@ mod proxy;
 mod ready;
 mod run;
 mod start;
+#[cfg(feature = "authority")]
+mod store;
 
 /// Exit codes that scripts rely on.
 pub mod exit {

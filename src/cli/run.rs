@@ -77,8 +77,8 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
     let config = for_one_command(start::config(args.config.as_deref())?);
     let log = start::log_to_file(args.log.as_deref(), &config.log)?;
     let policy = start::policy(&args.policy, &config)?;
-    let source = start::source(&config)?;
-    let clock = SystemClock;
+    let clock = Arc::new(SystemClock);
+    let source = start::source(&config, Arc::<SystemClock>::clone(&clock))?;
     let ca = Ca::ephemeral(clock.wall()).map_err(|error| Failure::because(&error))?;
     let audit = Audit::open(&config.audit).map_err(|error| Failure::because(&error))?;
     let password = start::random_password()?;
@@ -97,7 +97,7 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
         source,
         audit,
         metrics: Arc::new(Metrics::new()),
-        clock: Arc::new(clock),
+        clock,
         on_refusal: Some(Box::new(move |refusal, destination| counted.add(refusal, destination))),
     };
     let ended = start::runtime()?.block_on(run.beside(parts));

@@ -9,11 +9,10 @@ use std::sync::Arc;
 use aws_lc_rs::rand;
 
 use super::failure::Failure;
-use crate::app;
-use crate::config::{Config, LogConfig, LogFormat};
-use crate::lease::LeaseSource;
+use crate::config::{Config, LogConfig, LogFormat, load_documents};
+use crate::lease::{LeaseSource, MemorySource};
 use crate::policy::Policy;
-use crate::telemetry::{self, LogSettings, Sink};
+use crate::telemetry::{self, Clock, LogSettings, Sink};
 
 /// Threads that serve: two keep each other company while one signs, and cost little.
 const WORKERS: usize = 2;
@@ -57,7 +56,7 @@ fn open_log(path: &Path, make_folder: bool) -> io::Result<fs::File> {
 pub(super) fn policy(named: &[PathBuf], config: &Config) -> Result<Policy, Failure> {
     let files = if named.is_empty() { &config.policy } else { named };
     if !files.is_empty() {
-        return app::load_policy(files).map_err(|problems| Failure::invalid(&problems));
+        return load_policy(files);
     }
     let own = config_folder()?.join("policy.yaml");
     if !own.exists() {
@@ -67,7 +66,12 @@ pub(super) fn policy(named: &[PathBuf], config: &Config) -> Result<Policy, Failu
             own.display()
         )));
     }
-    app::load_policy(&[own]).map_err(|problems| Failure::invalid(&problems))
+    load_policy(&[own])
+}
+
+/// Reads and compiles policy files as one set.
+pub(super) fn load_policy(files: &[PathBuf]) -> Result<Policy, Failure> {
+    load_documents(files).and_then(Policy::compile).map_err(|problems| Failure::invalid(&problems))
 }
 
 /// 32 random bytes.
@@ -90,8 +94,20 @@ pub(super) fn config(_file: Option<&Path>) -> Result<Config, Failure> {
     Err(Failure::failed("the configuration cannot be read yet"))
 }
 
-pub(super) fn source(_config: &Config) -> Result<Arc<dyn LeaseSource>, Failure> {
-    Err(Failure::failed("there is no Authority yet"))
+/// Where the credentials of a run come from. A store that does not exist is not made: its
+/// connections are those that nobody has made.
+#[cfg(feature = "authority")]
+pub(super) fn source(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn LeaseSource>, Failure> {
+    if crate::authority::Authority::has_store(&config.authority) {
+        return Ok(super::store::open(&config.authority, clock)?.source());
+    }
+    Ok(Arc::new(MemorySource::new([])))
+}
+
+/// Where the credentials of a run come from: this build has no store.
+#[cfg(not(feature = "authority"))]
+pub(super) fn source(_config: &Config, _clock: Arc<dyn Clock>) -> Result<Arc<dyn LeaseSource>, Failure> {
+    Ok(Arc::new(MemorySource::new([])))
 }
 
 fn state_folder() -> Result<PathBuf, Failure> {
