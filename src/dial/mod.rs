@@ -1,21 +1,36 @@
-//! Reaches out: resolve, classify, connect to that address, TLS. The only place that opens
-//! outbound sockets.
+//! Reaches out: resolve, classify the address, connect to that address, TLS. The only place that
+//! opens outbound sockets.
+//!
+//! It never connects to an address that was not vetted in the same call, never resolves a name a
+//! second time, never skips the verification of a certificate, and reads no proxy variable of
+//! the environment. Next: `address` for what is public, `vetted` for who may go elsewhere.
+
+mod address;
+mod client;
+mod connect;
+mod error;
+mod probe;
+mod resolve;
+mod vetted;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
-use crate::model::{Destination, Host, Refusal};
+use crate::model::{Destination, Host};
 use crate::tls::Roots;
 
-mod probe;
-
+pub use address::Kind;
+pub use error::{DialError, Stage};
 pub use probe::probe;
+pub use vetted::Vetted;
 
 /// On whose word a connection is opened.
 #[derive(Clone, Copy, Debug)]
@@ -26,23 +41,14 @@ pub enum Word<'a> {
     Operator,
 }
 
-/// A resolved address that was classified and allowed; it and no other is dialled.
-#[derive(Debug)]
-pub struct Vetted(#[allow(dead_code)] SocketAddr);
-
-/// What keeps a destination from being reached.
-#[derive(Debug, thiserror::Error)]
-#[error("placeholder")]
-pub struct DialError {}
-
-impl From<DialError> for Refusal {
-    fn from(_error: DialError) -> Self {
-        todo!()
-    }
+/// The protocols offered to a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Offer {
+    /// `h2`, then `http/1.1`.
+    Any,
+    /// `http/1.1` alone.
+    Http1,
 }
-
-/// Opens connections.
-pub struct Dialer {}
 
 /// How a dialer reaches out.
 #[derive(Clone, Debug, Default)]
@@ -53,38 +59,70 @@ pub struct DialSettings {
     pub timeout: Duration,
 }
 
+/// Opens connections.
+pub struct Dialer {
+    settings: DialSettings,
+    any: Arc<rustls::ClientConfig>,
+    http1: Arc<rustls::ClientConfig>,
+    own: ArcSwap<Vec<SocketAddr>>,
+}
+
 impl Dialer {
     /// A dialer over these roots.
-    pub fn new(_settings: DialSettings, _roots: Arc<Roots>) -> Self {
-        todo!()
+    pub fn new(settings: DialSettings, roots: Arc<Roots>) -> Self {
+        Self {
+            settings,
+            any: roots.client_config(&[b"h2", b"http/1.1"]),
+            http1: roots.client_config(&[b"http/1.1"]),
+            own: ArcSwap::default(),
+        }
     }
 
     /// Says where we listen ourselves, so that no request is sent back to us.
-    pub fn forbid(&self, _own: &[SocketAddr]) {
-        todo!()
+    pub fn forbid(&self, own: &[SocketAddr]) {
+        self.own.store(Arc::new(own.to_vec()));
     }
 
     /// Connects over TCP (TCP_NODELAY), trying each vetted address in turn.
-    pub async fn tcp(&self, _destination: &Destination, _word: Word<'_>) -> Result<TcpStream, DialError> {
-        todo!()
+    ///
+    /// A name that resolves to allowed and other addresses is tried at the allowed ones alone.
+    pub async fn tcp(&self, destination: &Destination, word: Word<'_>) -> Result<TcpStream, DialError> {
+        self.tcp_until(destination, word, self.deadline()).await
     }
 
     /// Connects and verifies the destination's certificate, offering these protocols.
+    ///
+    /// What was agreed on is in the stream's connection (`get_ref().1.alpn_protocol()`).
     pub async fn tls(
         &self,
-        _destination: &Destination,
-        _word: Word<'_>,
-        _offer: Offer,
+        destination: &Destination,
+        word: Word<'_>,
+        offer: Offer,
     ) -> Result<TlsStream<TcpStream>, DialError> {
-        todo!()
+        let deadline = self.deadline();
+        let tcp = self.tcp_until(destination, word, deadline).await?;
+        let config = match offer {
+            Offer::Any => &self.any,
+            Offer::Http1 => &self.http1,
+        };
+        client::handshake(tcp, destination, config.clone(), deadline).await
+    }
+
+    async fn tcp_until(
+        &self,
+        destination: &Destination,
+        word: Word<'_>,
+        deadline: Instant,
+    ) -> Result<TcpStream, DialError> {
+        let found = resolve::resolve(destination, &self.settings.hosts, deadline).await?;
+        let vetted = vetted::vet(destination, found, word, &self.own.load())?;
+        connect::connect(destination, vetted, deadline).await
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.settings.timeout
     }
 }
 
-/// The protocols offered to a destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Offer {
-    /// `h2`, then `http/1.1`.
-    Any,
-    /// `http/1.1` alone.
-    Http1,
-}
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,33 @@
 //! Recognises who is calling.
+//!
+//! An [`Agent`] is made here alone, and only by a [`Gate`]: from the password in the proxy URL,
+//! from the socket's owner under `run`, or as nobody in particular where that is allowed. No
+//! message says what a caller sent. Next: `policy`, which borrows the agent to decide.
 
+mod basic;
+#[cfg(target_os = "linux")]
+mod descendant;
+mod gate;
+#[cfg(target_os = "linux")]
+mod socket_owner;
+
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::HeaderValue;
+use crate::model::{Code, Refusal};
 
-use crate::model::{Refusal, Secret};
+pub use gate::Gate;
+
+/// The value of `Proxy-Authenticate` beside a 407 (RFC 7617, section 2).
+pub const CHALLENGE: &str = "Basic realm=\"nexus-sidecar\"";
 
 /// Who is calling, and how we know. Made only here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
     name: Arc<str>,
     proof: Proof,
+    fingerprint: Fingerprint,
 }
 
 /// How an agent was recognised.
@@ -53,7 +69,22 @@ impl Agent {
     /// An agent for a question about the policy; it opens no connection, since a listener never
     /// makes one.
     pub fn hypothetical(name: &str) -> Self {
-        Self { name: name.into(), proof: Proof::Hypothetical }
+        Self { name: name.into(), proof: Proof::Hypothetical, fingerprint: Fingerprint::NONE }
+    }
+}
+
+/// Ties an agent to the password that it was recognised by, so that a changed one is noticed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Fingerprint([u8; 16]);
+
+impl Fingerprint {
+    const NONE: Self = Self([0; 16]);
+}
+
+impl fmt::Debug for Fingerprint {
+    // The hash of a weak password could be searched for.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[fingerprint]")
     }
 }
 
@@ -78,39 +109,17 @@ pub enum Unproved {
 }
 
 impl From<Unproved> for Refusal {
-    fn from(_why: Unproved) -> Self {
-        todo!()
-    }
-}
-
-/// Decides who may use the port. Replaced as a whole on a reload.
-pub struct Gate {}
-
-impl Gate {
-    /// `proxy`: agents with passwords, and perhaps callers without.
-    pub fn named(_agents: Vec<(String, Secret)>, _anonymous: bool) -> Self {
-        todo!()
-    }
-
-    /// `run`: one agent behind a password of this run; a caller that sends none passes if a
-    /// descendant of the command (whose pid is set once it was started) holds its socket.
-    pub fn for_run(_agent: &str, _password: Secret) -> Self {
-        todo!()
-    }
-
-    /// Tells the gate of `run` which process it started.
-    pub fn started(&self, _pid: u32) {
-        todo!()
-    }
-
-    /// Recognises a caller by its `Proxy-Authorization` and its socket.
-    pub fn prove(&self, _authorization: Option<&HeaderValue>, _peer: Peer) -> Result<Agent, Unproved> {
-        todo!()
-    }
-
-    /// Tells whether an agent that the gate before this one recognised would still be: its name
-    /// exists and its password did not change.
-    pub fn still(&self, _agent: &Agent) -> bool {
-        todo!()
+    fn from(why: Unproved) -> Self {
+        let message = match why {
+            Unproved::Missing => {
+                "this proxy wants to know who calls: put the agent's name and password into the proxy URL \
+                 (http://NAME:PASSWORD@HOST:PORT)"
+            }
+            Unproved::Wrong => "the agent's name or password in the proxy URL is wrong",
+            Unproved::Malformed => {
+                "the Proxy-Authorization header is not readable: it must be Basic with the agent's name and password"
+            }
+        };
+        Self::new(Code::ProxyAuthenticationRequired, message)
     }
 }

@@ -1,7 +1,14 @@
 //! Certificates: our CA, the leaves that it signs, and the roots that destinations must chain to.
+//!
+//! The only room that knows the certificate library. It must never sign a leaf with the key of
+//! another leaf, hand out the CA's key, trust our own CA towards destinations, or install a
+//! process-wide TLS provider. Next: `dial`, which verifies with [`Roots`], and `proxy`, which
+//! answers agents with [`Leaves`].
 
 mod ca;
+mod ca_dir;
 mod leaves;
+mod pem;
 mod roots;
 
 pub use ca::{Ca, CaError};

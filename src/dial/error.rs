@@ -1,0 +1,160 @@
+use std::error::Error as _;
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+
+use rustls::CertificateError;
+
+use super::Kind;
+use crate::model::{Code, Destination, Refusal};
+
+/// What keeps a destination from being reached.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The name has no address.
+    #[error("cannot resolve the name of {destination}")]
+    Resolve {
+        /// What was asked for.
+        destination: Destination,
+        /// The resolver's word.
+        #[source]
+        source: io::Error,
+    },
+    /// Every address is special, and the rule lists no network that holds one.
+    #[error("{destination} resolves to {ip}, a {kind} address that no network of the rule allows")]
+    Forbidden {
+        /// What was asked for.
+        destination: Destination,
+        /// The first address.
+        ip: IpAddr,
+        /// What it is for.
+        kind: Kind,
+    },
+    /// It is one of our own listeners.
+    #[error("{destination} resolves to {ip}, where this sidecar listens itself")]
+    Own {
+        /// What was asked for.
+        destination: Destination,
+        /// The address.
+        ip: IpAddr,
+    },
+    /// No address took the connection.
+    #[error("cannot connect to {destination}")]
+    Connect {
+        /// What was asked for.
+        destination: Destination,
+        /// What the last address said.
+        #[source]
+        source: io::Error,
+    },
+    /// No TLS, or not with the right certificate.
+    #[error("cannot agree on TLS with {destination}")]
+    Tls {
+        /// What was asked for.
+        destination: Destination,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The time for all of it is over.
+    #[error("{destination} took too long to {stage}")]
+    Timeout {
+        /// What was asked for.
+        destination: Destination,
+        /// Where the time went.
+        stage: Stage,
+    },
+}
+
+/// The steps of reaching a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The name.
+    Resolve,
+    /// TCP.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Tls => "complete the TLS handshake",
+        })
+    }
+}
+
+impl From<DialError> for Refusal {
+    fn from(error: DialError) -> Self {
+        let log = match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        let (code, message) = match &error {
+            DialError::Resolve { destination, .. } => {
+                (Code::UpstreamFailed, format!("the name of {destination} could not be resolved"))
+            }
+            DialError::Forbidden { .. } => (
+                Code::PolicyDenied,
+                "the destination resolves to an address that is not allowed: networks: in the rule must list it"
+                    .to_owned(),
+            ),
+            DialError::Own { .. } => (Code::PolicyDenied, "the destination is this sidecar itself".to_owned()),
+            DialError::Connect { destination, source } => {
+                (Code::UpstreamFailed, format!("no connection to {destination}: {}", connect_reason(source)))
+            }
+            DialError::Tls { destination, source } => (Code::UpstreamFailed, tls_reason(destination, source)),
+            DialError::Timeout { .. } => (Code::UpstreamTimeout, error.to_string()),
+        };
+        Self::new(code, message).with_log(log)
+    }
+}
+
+fn connect_reason(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "it was refused",
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "there is no route to it",
+        io::ErrorKind::TimedOut => "it did not answer",
+        io::ErrorKind::ConnectionReset => "it was reset",
+        _ => "the system refused it",
+    }
+}
+
+/// Says what is wrong with the other side, in words that the agent may read.
+fn tls_reason(destination: &Destination, error: &io::Error) -> String {
+    use rustls::Error;
+    let host = destination.host();
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    match tls {
+        Some(Error::InvalidCertificate(why)) => {
+            format!("the certificate of {host} is not valid: {}; nothing was sent", certificate_reason(why))
+        }
+        Some(Error::NoCertificatesPresented) => format!("{host} showed no certificate; nothing was sent"),
+        Some(Error::AlertReceived(alert)) => format!("{host} ended the TLS handshake with the alert {alert:?}"),
+        Some(Error::InvalidMessage(_) | Error::InappropriateMessage { .. }) => {
+            format!("what answers at {destination} does not speak TLS")
+        }
+        Some(Error::PeerIncompatible(_)) => format!("{host} speaks no version or cipher of TLS that is accepted here"),
+        Some(_) => format!("the TLS handshake with {host} failed"),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => format!("{host} hung up during the TLS handshake"),
+        None => format!("the connection to {host} broke during the TLS handshake"),
+    }
+}
+
+fn certificate_reason(why: &CertificateError) -> &'static str {
+    use CertificateError::*;
+    match why {
+        Expired | ExpiredContext { .. } => "it has expired",
+        NotValidYet | NotValidYetContext { .. } => "it is not valid yet",
+        UnknownIssuer => "its issuer is unknown (upstream.ca_files names private ones)",
+        NotValidForName | NotValidForNameContext { .. } => "it is for another name",
+        InvalidPurpose | InvalidPurposeContext { .. } => "it is not for servers",
+        Revoked => "it was revoked",
+        BadSignature => "its signature is wrong",
+        BadEncoding | UnhandledCriticalExtension => "it cannot be read",
+        _ => "its verification failed",
+    }
+}
