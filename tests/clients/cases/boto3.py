@@ -20,10 +20,10 @@ def run(kit):
     service = servers.S3(kit.certificates, kit.s3s, stored, access_key, secret_key)
     try:
         kit.connect("s3", "aws_sigv4", "s3.eu-west-1.test", {"access_key": access_key, "secret_key": secret_key})
-        here = {"host": "s3.eu-west-1.test", "port": service.port, "networks": ["127.0.0.0/8"]}
+        here = {"host": "s3.eu-west-1.test", "port": service.port}
         rules = [
             {"name": "never-the-bucket", "action": "deny", "method": "DELETE", "path": "/bucket-1", **here},
-            {"name": "objects", "connection": "s3", **here},
+            {"name": "objects", "connection": "s3", "networks": ["127.0.0.0/8"], **here},
         ]
         profile = kit.root / "aws-config"
         profile.write_text("[default]\ns3 =\n  addressing_style = path\n")
