@@ -1,17 +1,22 @@
 //! Reads configuration and policy files: as written -> ready to use.
 
 mod document;
+mod environment;
 mod key;
 mod problem;
 mod sidecar;
+mod units;
+mod watch;
 mod yaml;
 
 pub use document::{
     Action, Document, ExpectedOutcome, Matcher, PolicyTest, Protocol, RuleDefault, RuleDoc, load_documents,
 };
+pub use environment::Environment;
 pub use key::KeySource;
 pub use problem::{At, Located, Problem, Problems};
 pub use sidecar::{
     AgentConfig, AuditConfig, AuditMode, AuthorityConfig, Config, Limits, Listen, LogConfig, LogFormat, Timeouts,
     UpstreamConfig,
 };
+pub use watch::FileSet;

@@ -11,6 +11,8 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 
 pub use open::load_documents;
+pub(in crate::config) use open::version;
+pub(in crate::config) use rule::{connection as connection_name, name_of_agent};
 
 use super::{At, Located};
 use crate::model::{ConnectionName, HostPattern};

@@ -32,11 +32,6 @@ impl Findings {
         self.problems.push(Problem { at: None, rule: self.rule.clone(), message: message.into() });
     }
 
-    /// Takes over somebody else's problems.
-    pub(in crate::config) fn extend(&mut self, problems: Problems) {
-        self.problems.extend(problems.0);
-    }
-
     /// How many there are: a reader that wants to know whether it added one compares.
     pub(in crate::config) fn len(&self) -> usize {
         self.problems.len()

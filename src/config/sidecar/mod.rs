@@ -1,3 +1,14 @@
+//! `nexus-sidecar.yaml`: as written -> checked and complete.
+
+mod checks;
+mod defaults;
+mod load;
+mod overrides;
+mod reader;
+mod sections;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

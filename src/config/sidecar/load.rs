@@ -1,0 +1,164 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::reader::Reader;
+use super::{AgentConfig, Config, overrides, sections};
+use crate::config::document::{connection_name, name_of_agent, version};
+use crate::config::yaml::{self, Content, Fields, Findings, Node};
+use crate::config::{At, Environment, Problems};
+use crate::model::ConnectionName;
+
+impl Config {
+    /// Reads a configuration file, with what the environment overrides.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file and the variables, at once.
+    pub fn load(file: &Path, environment: &Environment) -> Result<Self, Problems> {
+        let mut findings = Findings::default();
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) => {
+                findings.without_place(format!("cannot read the configuration {}: {error}", file.display()));
+                return findings.or(None);
+            }
+        };
+        let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let config = yaml::parse(&Arc::new(file.to_owned()), &text, &mut findings)
+            .and_then(|root| read(root, Some(whole), environment, &mut findings));
+        findings.or(config)
+    }
+
+    /// The configuration without a file: the defaults, with what the environment overrides.
+    ///
+    /// # Errors
+    /// A default folder that cannot be known, since there is no `HOME`; a wrong variable.
+    pub fn defaults(environment: &Environment) -> Result<Self, Problems> {
+        let mut findings = Findings::default();
+        let at = At { file: Arc::new("defaults".into()), line: 1, column: 1 };
+        let config = read(Node::new(at, Content::Map(Vec::new())), None, environment, &mut findings);
+        findings.or(config)
+    }
+
+    /// Reads the file that was named, else the user's own if there is one, else the defaults.
+    /// The working directory is never searched: an agent may write there.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn find(named: Option<&Path>, environment: &Environment) -> Result<Self, Problems> {
+        match named.map(Path::to_owned).or_else(|| environment.config_file()) {
+            Some(file) => Self::load(&file, environment),
+            None => Self::defaults(environment),
+        }
+    }
+}
+
+fn read(mut root: Node, file: Option<PathBuf>, environment: &Environment, findings: &mut Findings) -> Option<Config> {
+    overrides::apply(&mut root, environment, findings);
+    let mut fields = Fields::open(&root, findings)?;
+    let base = file.as_ref().and_then(|file| file.parent()).map(Path::to_owned);
+    if file.is_some() {
+        version(&mut fields, findings);
+    }
+    let mut reader = Reader::new(environment, base, findings);
+    let source = fields.get("sources").and_then(|node| sections::sources(node, &mut reader));
+    let (source_name, source_dir) = source.unzip();
+    let data_dir =
+        source_dir.or_else(|| reader.default_dir("the data folder", environment.data_dir())).unwrap_or_default();
+    let (mut timeouts, mut limits) = (super::Timeouts::default(), super::Limits::default());
+    let listen = sections::listen(fields.get("listen"), &mut reader);
+    let key = sections::authority(fields.get("authority"), &data_dir, &mut reader);
+    let ca_dir = sections::ca(fields.get("ca"), &data_dir, &mut reader);
+    let upstream = sections::upstream(fields.get("upstream"), &mut timeouts, &mut reader);
+    sections::limits(fields.get("limits"), &mut limits, &mut timeouts, &mut reader);
+    sections::timeouts(fields.get("timeouts"), &mut timeouts, &mut reader);
+    let agents = fields.get("agents").map(|node| agents(node, &mut reader)).unwrap_or_default();
+    let anonymous = fields.get("anonymous").is_some_and(|node| reader.word(node, &["deny", "allow"]) == Some("allow"));
+    let cleartext = fields.get("cleartext").and_then(|node| node.flag(reader.findings)).unwrap_or(false);
+    let named = fields.get("connections").map(|node| connections(node, source_name.as_deref(), &mut reader));
+    let policy = match fields.get("policy") {
+        Some(node) => policy(node, &mut reader),
+        None => environment.policy_file().filter(|_| file.is_none()).into_iter().collect(),
+    };
+    let audit = sections::audit(fields.get("audit"), &mut reader);
+    let log = sections::log(fields.get("log"), &mut reader);
+    if file.is_some() {
+        fields.finish(&[], reader.findings);
+    }
+    Some(Config {
+        file,
+        listen,
+        authority: super::AuthorityConfig { data_dir, key },
+        ca_dir,
+        upstream,
+        limits,
+        timeouts,
+        agents,
+        anonymous,
+        cleartext,
+        connections: named.unwrap_or_default(),
+        policy,
+        audit,
+        log,
+    })
+}
+
+fn agents(node: &Node, reader: &mut Reader<'_>) -> Vec<AgentConfig> {
+    let mut agents: Vec<AgentConfig> = Vec::new();
+    for node in node.list(reader.findings) {
+        let Some(mut fields) = Fields::open(node, reader.findings) else { continue };
+        let name = match fields.get("name") {
+            Some(name) => name_of_agent(name, reader.findings),
+            None => reader.missing(node, "name"),
+        };
+        let file = match fields.get("proxy_password_file") {
+            Some(file) => reader.path(file),
+            None => reader.missing(node, "proxy_password_file"),
+        };
+        fields.finish(&[], reader.findings);
+        let (Some(name), Some(proxy_password_file)) = (name, file) else { continue };
+        if agents.iter().any(|agent| agent.name == name.value) {
+            reader.findings.with(node, format!("the agent {:?} is listed twice", name.value));
+            continue;
+        }
+        agents.push(AgentConfig { name: name.value, proxy_password_file });
+    }
+    agents
+}
+
+fn connections(node: &Node, source: Option<&str>, reader: &mut Reader<'_>) -> BTreeMap<ConnectionName, ConnectionName> {
+    let mut connections = BTreeMap::new();
+    for entry in node.entries(reader.findings) {
+        let name = match ConnectionName::parse(&entry.key) {
+            Ok(name) => name,
+            Err(error) => {
+                entry.problem(error.to_string(), reader.findings);
+                continue;
+            }
+        };
+        let Some(mut fields) = Fields::open(&entry.node, reader.findings) else { continue };
+        if let Some(node) = fields.get("source") {
+            let named = node.text(reader.findings);
+            if named.is_some() && named != source {
+                reader.findings.with(node, format!("`sources` has no {:?}", named.unwrap_or_default()));
+            }
+        }
+        let stored = fields.get("name").and_then(|node| connection_name(node, reader.findings));
+        fields.refuse(&["id", "hosts"], reader.findings);
+        fields.finish(&["id", "hosts"], reader.findings);
+        connections.insert(name.clone(), stored.map_or(name, |stored| stored.value));
+    }
+    connections
+}
+
+fn policy(node: &Node, reader: &mut Reader<'_>) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for node in node.one_or_list(reader.findings) {
+        if matches!(&node.content, Content::Text(text) if text == "authority") {
+            reader.findings.with(node, "`authority` as the source of policy is not available yet");
+            continue;
+        }
+        files.extend(reader.path(node));
+    }
+    files
+}

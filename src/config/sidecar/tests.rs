@@ -1,0 +1,212 @@
+use std::fs;
+use std::time::Duration;
+
+use super::*;
+use crate::config::{Environment, Problems};
+
+fn environment(extra: &[(&str, &str)]) -> Environment {
+    Environment::of([("HOME", "/home/u")].iter().chain(extra).copied())
+}
+
+fn load_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Problems> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nexus-sidecar.yaml");
+    fs::write(&file, text).unwrap();
+    Config::load(&file, &environment(variables))
+}
+
+fn load(text: &str) -> Result<Config, Problems> {
+    load_with(text, &[])
+}
+
+const FULL: &str = r#"
+version: 1
+listen:
+  proxy: [127.0.0.1:14101, "[::1]:14101"]
+  admin: 127.0.0.1:14100
+  health: 0.0.0.0:14102
+authority: { store: sqlite, key: { command: [pass, show, nexus] } }
+ca: { dir: /var/ca }
+upstream:
+  ca_files: [extra.pem]
+  hosts: { "api.test": 127.0.0.2 }
+  connect_timeout: 3s
+  idle_timeout: 500ms
+  max_idle_per_key: 7
+  max_idle: 70
+limits: { header: 32KiB, buffer: 1MiB, drain: 5s, connections: 10, streams: 20, leaves: 30 }
+timeouts: { header: 1s, handshake: 2s, keep_alive: 3s, response: 4s, body: 5s, tunnel: 6m, lease: 7s }
+agents: [{ name: triage-bot, proxy_password_file: /run/secrets/triage }]
+anonymous: allow
+cleartext: true
+sources: { home: { embedded: { data_dir: ~/store } } }
+connections: { jira: { source: home, name: acme-jira }, github: { source: home } }
+policy: [policies/github.yaml, /etc/policy.yaml]
+audit: { mode: durable, dir: /var/audit, key_file: /var/key, max_file: 1MiB }
+log: { format: json, level: debug }
+"#;
+
+#[test]
+fn the_defaults() {
+    let config = Config::defaults(&environment(&[])).unwrap();
+    assert_eq!(config.listen.proxy, ["127.0.0.1:14101".parse().unwrap()]);
+    assert_eq!(config.authority.data_dir, PathBuf::from("/home/u/.local/share/nexus-sidecar"));
+    assert_eq!(config.authority.key, KeySource::File("/home/u/.local/share/nexus-sidecar/key".into()));
+    assert_eq!(config.ca_dir, PathBuf::from("/home/u/.local/share/nexus-sidecar/ca"));
+    assert_eq!(config.audit.dir, PathBuf::from("/home/u/.local/state/nexus-sidecar/audit"));
+    assert_eq!(config.audit.key_file, PathBuf::from("/home/u/.local/state/nexus-sidecar/audit/key"));
+    assert_eq!(config.limits.header, 65536);
+    assert!(config.policy.is_empty() && config.audit.mode == AuditMode::Required);
+    let same = load("version: 1").unwrap();
+    assert_eq!(Config { file: None, ..same }, config);
+}
+
+#[test]
+fn without_a_home_there_are_no_default_folders() {
+    let problems = Config::defaults(&Environment::default()).unwrap_err().to_string();
+    assert!(problems.contains("HOME"), "{problems}");
+    let text = FULL.replace("~/store", "/store");
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("c.yaml"), text).unwrap();
+    assert!(Config::load(&folder.path().join("c.yaml"), &Environment::default()).is_ok());
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = load(FULL).unwrap();
+    let folder = config.file.as_ref().unwrap().parent().unwrap().to_owned();
+    assert_eq!(config.listen.proxy.len(), 2);
+    assert_eq!(config.listen.health, ["0.0.0.0:14102".parse().unwrap()]);
+    let words = ["pass", "show", "nexus"].map(str::to_owned).to_vec();
+    assert_eq!(config.authority, AuthorityConfig { data_dir: "/home/u/store".into(), key: KeySource::Command(words) });
+    assert_eq!(config.upstream.ca_files, [folder.join("extra.pem")]);
+    assert_eq!(config.upstream.hosts[&Host::parse("api.test").unwrap()].to_string(), "127.0.0.2");
+    assert_eq!((config.upstream.max_idle_per_key, config.upstream.max_idle), (7, 70));
+    let limits = Limits { header: 32768, buffer: 1 << 20, connections: 10, streams: 20, leaves: 30 };
+    assert_eq!(config.limits, limits);
+    let seconds = Duration::from_secs;
+    let timeouts = Timeouts {
+        header: seconds(1),
+        handshake: seconds(2),
+        keep_alive: seconds(3),
+        connect: seconds(3),
+        response: seconds(4),
+        body: seconds(5),
+        idle: Duration::from_millis(500),
+        tunnel: seconds(360),
+        lease: seconds(7),
+        drain: seconds(5),
+    };
+    assert_eq!(config.timeouts, timeouts);
+    assert_eq!(config.agents[0].name, "triage-bot");
+    assert!(config.anonymous && config.cleartext);
+    let name = |text| ConnectionName::parse(text).unwrap();
+    assert_eq!(config.connections[&name("jira")], name("acme-jira"));
+    assert_eq!(config.connections[&name("github")], name("github"));
+    assert_eq!(config.policy, [folder.join("policies/github.yaml"), "/etc/policy.yaml".into()]);
+    assert_eq!(config.audit.mode, AuditMode::Durable);
+    assert_eq!((config.log.format, config.log.level.as_deref()), (LogFormat::Json, Some("debug")));
+}
+
+#[test]
+fn variables_override_the_file() {
+    let config = load_with(
+        FULL,
+        &[
+            ("NEXUS_SIDECAR__AUDIT__MODE", "best_effort"),
+            ("NEXUS_SIDECAR__LISTEN__PROXY", "127.0.0.1:1, 127.0.0.1:2"),
+            ("NEXUS_SIDECAR__AUTHORITY__KEY__FD", "9"),
+            ("NEXUS_SIDECAR__LIMITS__STREAMS", "5"),
+            ("NEXUS_SIDECAR__CLEARTEXT", "false"),
+            ("NEXUS_SIDECAR__SOURCES__HOME__EMBEDDED__DATA_DIR", "/elsewhere"),
+            ("NEXUS_SIDECAR__TIMEOUTS__LEASE", "1m"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.audit.mode, AuditMode::BestEffort);
+    assert_eq!(config.listen.proxy, ["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()]);
+    assert_eq!(config.authority.key, KeySource::Fd(9));
+    assert_eq!(config.limits.streams, 5);
+    assert!(!config.cleartext);
+    assert_eq!(config.authority.data_dir, PathBuf::from("/elsewhere"));
+    assert_eq!(config.timeouts.lease, Duration::from_secs(60));
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    for (name, value, want) in [
+        ("NEXUS_SIDECAR__AUDIT__MODUS", "required", "did you mean NEXUS_SIDECAR__AUDIT__MODE?"),
+        ("NEXUS_SIDECAR__AUDIT__MODE", "sometimes", "NEXUS_SIDECAR__AUDIT__MODE: this is required"),
+        ("NEXUS_SIDECAR__LOG__LEVEL", "", "NEXUS_SIDECAR__LOG__LEVEL: the value is empty"),
+        ("NEXUS_SIDECAR__CA__DIR", "ca", "NEXUS_SIDECAR__CA__DIR: without a configuration file"),
+        ("NEXUS_SIDECAR__LISTEN__TRANSPARENT", "127.0.0.1:1", "`transparent` is not available yet"),
+    ] {
+        let problems = Config::defaults(&environment(&[(name, value)])).unwrap_err().to_string();
+        assert!(problems.contains(want), "{problems}");
+    }
+}
+
+#[test]
+fn everything_wrong_is_said_at_once() {
+    let problems = load(
+        "
+version: 2
+listen: { proxy: localhost:1, transparent: 127.0.0.1:1 }
+authority: { store: postgres, key: { file: /k, env: K } }
+limits: { header: 64KB, replay: 64KiB }
+agents: [{ name: a }, { name: 7, proxy_password_file: /x }]
+anonymous: true
+sources: { fleet: { url: https://x } }
+connections: { jira: { source: home, id: 3 } }
+policy: [authority]
+audits: {}
+",
+    )
+    .unwrap_err()
+    .to_string();
+    for want in [
+        ":2:10: this version",
+        ":3:18: \"localhost:1\" is no address",
+        ":3:31: `transparent`",
+        ":4:21: `store` is sqlite",
+        ":4:36: the key comes from exactly one",
+        ":5:19: this must be a size from 4KiB",
+        ":5:25: `replay`",
+        ":6:10: `proxy_password_file` is missing",
+        ":6:31: this must be text",
+        ":7:12: this must be text",
+        ":8:21: `url`",
+        ":9:32: `sources` has no \"home\"",
+        ":9:38: `id`",
+        ":10:10: `authority`",
+        ":11:1: unknown key `audits`: did you mean `audit`?",
+    ] {
+        assert!(problems.contains(want), "{want} is not in\n{problems}");
+    }
+    assert_eq!(problems.lines().count(), 15, "{problems}");
+}
+
+#[test]
+fn what_proxy_asks() {
+    let complain = |text: &str| match load(&format!("version: 1\n{text}")).unwrap().check_for_proxy() {
+        Ok(()) => String::new(),
+        Err(problems) => problems.to_string(),
+    };
+    assert_eq!(complain("policy: p.yaml\nanonymous: allow"), "");
+    assert_eq!(complain("policy: p.yaml\nagents: [{ name: a, proxy_password_file: /p }]"), "");
+    assert_eq!(complain("").lines().count(), 2);
+    let far = complain("policy: p.yaml\nanonymous: allow\nlisten: { proxy: 0.0.0.0:1, admin: 0.0.0.0:2 }");
+    assert!(far.contains("loopback addresses alone") && far.contains("cleartext") && far.contains("listen.admin"));
+    assert_eq!(far.lines().count(), 3, "{far}");
+}
+
+#[test]
+fn what_a_reload_cannot_change() {
+    let old = load(FULL).unwrap();
+    let new = |text: String| Config { file: old.file.clone(), ..load(&text).unwrap() };
+    let changed =
+        new(FULL.replace("/var/ca", "/var/ca2").replace("~/store", "~/other").replace("0.0.0.0:14102", "0.0.0.0:1"));
+    assert_eq!(changed.needs_restart(&old), ["listen", "sources", "ca", "upstream"]);
+    let agents = new(FULL.replace("triage-bot", "other").replace("extra.pem", "/same.pem"));
+    assert_eq!(agents.needs_restart(&old), ["upstream"]);
+}
