@@ -1,59 +1,109 @@
 //! Records: one entry per request, an intent before anything leaves, one outcome at the end.
+//!
+//! Start with [`Entry`]. Its lines go to the [`log`] of this process, which chains them by MAC
+//! ([`chain`]), writes them to a [`file`], and keeps [`head`] and [`index`] so that [`verify()`]
+//! finds what was edited or removed. It never sees a secret: facts are plain values of `model`.
+//!
+//! What a crash can take: the process's own, the outcomes of its last 20 ms; the machine's, in
+//! other modes than `durable`, what the system had not put on disk yet.
 
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
-use crate::config::AuditConfig;
-use crate::model::{Facts, IntentFacts, OutcomeFacts, Refusal, TraceId};
+use self::file::{Folder, MakeSink};
+use self::log::Log;
+use crate::config::{AuditConfig, AuditMode};
+use crate::model::{Facts, Refusal};
+use crate::telemetry::Clock;
 
-/// The log of this process, shared by everything that records.
+mod chain;
+mod entry;
+mod error;
+mod file;
+mod head;
+mod index;
+mod key;
+mod line;
+mod log;
+mod mask;
+mod sink;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+pub use entry::Entry;
+pub use error::AuditError;
+pub use head::{Head, HeadError};
+
+/// The log of this process, shared by everything that records. Dropped for the last time, it is
+/// closed.
 #[derive(Clone)]
-pub struct Audit {}
+pub struct Audit(Arc<Handle>);
 
-/// What keeps an audit from being opened.
-#[derive(Debug, thiserror::Error)]
-#[error("placeholder {path}")]
-pub struct AuditError {
-    path: PathBuf,
+struct Handle {
+    log: Arc<Log>,
+    worker: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Audit {
     /// Opens a new file of the chain in `config.dir`, making folder and key on first use.
-    pub fn open(_config: &AuditConfig) -> Result<Self, AuditError> {
-        todo!()
+    pub fn open(config: &AuditConfig, clock: Arc<dyn Clock>) -> Result<Self, AuditError> {
+        Self::open_with(config, clock, |file| Arc::new(file))
     }
 
-    /// Opens an entry: no slot, no request.
-    pub fn entry(&self, _facts: Facts) -> Result<Entry, Refusal> {
-        todo!()
+    fn open_with(config: &AuditConfig, clock: Arc<dyn Clock>, make_sink: MakeSink) -> Result<Self, AuditError> {
+        make_folder(&config.dir)?;
+        let key = key::read_or_make(&config.key_file)?;
+        let durable = config.mode == AuditMode::Durable;
+        let folder = Folder { dir: config.dir.clone(), key, durable, make_sink };
+        let log = Arc::new(Log::new(config.mode, config.max_file, clock, folder)?);
+        let worker = Mutex::new(Some(worker::start(&log)?));
+        Ok(Self(Arc::new(Handle { log, worker })))
+    }
+
+    /// Opens an entry: no slot, no request. While lines cannot be written, the modes that need
+    /// them refuse here, before anything else is done.
+    pub fn entry(&self, facts: Facts) -> Result<Entry, Refusal> {
+        match self.0.log.ready() {
+            Err(unwritten) if self.0.log.mode != AuditMode::BestEffort => Err(entry::refusal(unwritten)),
+            _ => Ok(Entry::new(self.clone(), facts)),
+        }
+    }
+
+    /// How many writes have failed since the start.
+    pub fn failures(&self) -> u64 {
+        self.0.log.failures()
     }
 
     /// Writes what is buffered and the head; what comes later is refused.
     pub fn close(&self) -> Result<(), AuditError> {
-        todo!()
+        self.0.close()
     }
 }
 
-/// One request's record. Dropped without an outcome, it says `aborted`.
-pub struct Entry {}
-
-impl Entry {
-    /// The id that the answer carries.
-    pub fn trace(&self) -> TraceId {
-        todo!()
+impl Handle {
+    fn close(&self) -> Result<(), AuditError> {
+        let result = self.log.close();
+        if let Some(worker) = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // It ends by itself; one that panicked has been reported by the hook.
+            let _ = worker.join();
+        }
+        result
     }
+}
 
-    /// Writes, as `audit.mode` says, that an attempt is about to leave.
-    pub async fn intent(&mut self, _facts: IntentFacts) -> Result<(), Refusal> {
-        todo!()
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the audit was not closed");
+        }
     }
+}
 
-    /// Notes what the request asked for, for an entry that may be refused before any intent.
-    pub fn asked(&mut self, _method: &http::Method, _target: &str) {
-        todo!()
-    }
-
-    /// Writes how it ended.
-    pub fn outcome(self, _facts: OutcomeFacts) {
-        todo!()
-    }
+fn make_folder(dir: &Path) -> Result<(), AuditError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|source| AuditError::Folder { path: dir.to_owned(), source })
 }
