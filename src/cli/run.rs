@@ -80,7 +80,8 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
     let clock = Arc::new(SystemClock);
     let source = start::source(&config, Arc::<SystemClock>::clone(&clock))?;
     let ca = Ca::ephemeral(clock.wall()).map_err(|error| Failure::because(&error))?;
-    let audit = Audit::open(&config.audit).map_err(|error| Failure::because(&error))?;
+    let audit =
+        Audit::open(&config.audit, Arc::<SystemClock>::clone(&clock)).map_err(|error| Failure::because(&error))?;
     let password = start::random_password()?;
     let tally = Arc::new(Tally::default());
     let counted = Arc::clone(&tally);
