@@ -1,9 +1,335 @@
+//! `connection`: makes, lists, changes and deletes the connections of the embedded Authority.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
-/// Placeholder.
+use clap::Subcommand;
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use self::input::{Given, Input};
+use super::authority::{self, ask, variable};
+use super::failure::{Failure, finish, say};
+use super::{harden, start};
+use crate::authority::{Authority, ConnectionError, NewConnection};
+use crate::config::Config;
+use crate::model::{Binding, ConnectionName, HostPattern, Strategy};
+
+mod input;
+mod listing;
+
+const ADD: &str = "\
+Strategies, their fields, and their settings (with the defaults of --set):
+  oauth2        access_token             -
+  header        api_key                  header_name=authorization credential_field=api_key value_prefix=
+  query_param   api_key                  param_name (needed) credential_field=api_key
+  basic_auth    username password        username (a literal name instead of the field)
+                                         username_field=username password_field=password
+  hmac_payload  api_secret               header_name (needed) secret_field=api_secret algo=sha256 encoding=hex
+  aws_sigv4     access_key secret_key    service region allowed_services=a,b allowed_regions=a,b
+                [session_token]
+
+Examples:
+  nexus-sidecar connection add github --strategy oauth2 --host api.github.com
+      asks for access_token, without echo
+  gh auth token | nexus-sidecar connection add github --strategy oauth2 --host api.github.com
+      one line of standard input is the only field
+  nexus-sidecar connection add git --strategy basic_auth --set username=x-access-token \\
+      --host github.com --field password=env:GITHUB_TOKEN
+  nexus-sidecar connection add openai --strategy header --set \"value_prefix=Bearer \" \\
+      --host api.openai.com --field api_key=@/run/secrets/openai
+  nexus-sidecar connection add aws --strategy aws_sigv4 --host '*.amazonaws.com' --fields - < keys.json
+      {\"access_key\": \"…\", \"secret_key\": \"…\"}";
+
+/// Manage connections: credentials, and the hosts that they may go to
+///
+/// They lie sealed in a store on this machine, and sidecars that run follow every change within a
+/// second. No command shows a credential.
 #[derive(clap::Args)]
-pub(super) struct Args {}
-
-pub(super) fn run(_args: Args) -> ExitCode {
-    todo!()
+pub(super) struct Args {
+    /// The configuration that says where store and key are [default: the user's own, if there is one]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
 }
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a connection: how to authenticate, at which hosts, and with what
+    Add(Add),
+    /// List all connections
+    #[command(visible_alias = "ls")]
+    List {
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one connection: hosts, settings, and the names of its fields
+    Show {
+        /// Its name
+        #[arg(value_parser = ConnectionName::parse)]
+        name: ConnectionName,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a connection new credentials: a new version that running sidecars follow
+    ///
+    /// Fields that are not given stay as they are. Without any, all are asked for.
+    Set(Set),
+    /// Delete a connection and its credentials; what runs with them is closed
+    Delete {
+        /// Its name
+        #[arg(value_parser = ConnectionName::parse)]
+        name: ConnectionName,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+#[derive(clap::Args)]
+#[command(after_help = ADD)]
+struct Add {
+    /// Its name, as rules will say it: a-z, 0-9, '.', '_' and '-'
+    #[arg(value_parser = ConnectionName::parse)]
+    name: ConnectionName,
+    /// How to authenticate
+    #[arg(long, value_name = "TYPE")]
+    strategy: Option<String>,
+    /// A host that the credentials may go to, or *.zone; may be given several times
+    #[arg(long, value_name = "HOST")]
+    host: Vec<String>,
+    /// The zones of wildcard hosts are ours alone: a reusable secret may go to every host in them
+    #[arg(long)]
+    owned: bool,
+    /// A setting of the strategy; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    #[command(flatten)]
+    values: Values,
+    // Refused with a reason that clap's own message would not give.
+    #[arg(long, hide = true)]
+    provider: Option<String>,
+}
+
+#[derive(clap::Args)]
+struct Set {
+    /// Its name
+    #[arg(value_parser = ConnectionName::parse)]
+    name: ConnectionName,
+    #[command(flatten)]
+    values: Values,
+}
+
+#[derive(clap::Args)]
+struct Values {
+    /// A field: SOURCE is - (one line of standard input), @FILE or env:VARIABLE
+    #[arg(long = "field", value_name = "NAME=SOURCE")]
+    fields: Vec<String>,
+    /// All fields as one JSON object, read from standard input
+    #[arg(long = "fields", value_name = "-", value_parser = ["-"])]
+    object: Option<String>,
+    /// When the credentials end, such as 2027-01-31T00:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    expires_at: Option<SystemTime>,
+}
+
+/// Runs the command and answers its exit code.
+pub(super) fn run(args: Args) -> ExitCode {
+    finish(execute(args).map(|()| ExitCode::SUCCESS))
+}
+
+fn execute(args: Args) -> Result<(), Failure> {
+    harden::harden()?;
+    let config = start::config(args.config.as_deref())?;
+    match args.command {
+        Command::Add(args) => add(&config, args),
+        Command::List { json } => list(&config, json),
+        Command::Show { name, json } => show(&config, &name, json),
+        Command::Set(args) => set(&config, &args),
+        Command::Delete { name, yes } => delete(&config, &name, yes),
+    }
+}
+
+fn add(config: &Config, args: Add) -> Result<(), Failure> {
+    let binding = binding(&args)?;
+    let given = args.values.given()?;
+    // Whatever can be refused is refused before a store is made or a secret is asked for.
+    let bindings = crate::model::Bindings::new(vec![binding.clone()], args.owned);
+    bindings.map_err(|error| Failure::usage(&error))?;
+    let authority = authority::open(config)?;
+    if authority.show(&args.name).is_ok() {
+        return Err(refused(&ConnectionError::Exists(args.name)));
+    }
+    let fields = with_input(|input| {
+        let mut fields = input.read(&given)?;
+        input.fill(&given, &binding.strategy.required_fields(), &mut fields)?;
+        Ok(fields)
+    })?;
+    let Add { name, owned, values: Values { expires_at, .. }, .. } = args;
+    let new = NewConnection { name, bindings: vec![binding], owned, fields, expires_at };
+    let made = authority.add(new).map_err(|error| refused(&error))?;
+    print(&format!("{}\n", listing::summary(&made)))
+}
+
+fn list(config: &Config, json: bool) -> Result<(), Failure> {
+    let connections = match existing(config)? {
+        Some(authority) => authority.list().map_err(|error| refused(&error))?,
+        None => Vec::new(),
+    };
+    if json {
+        let all: Vec<Value> = connections.iter().map(listing::as_json).collect();
+        return print(&format!("{:#}\n", Value::from(all)));
+    }
+    if connections.is_empty() {
+        say("there are no connections yet: see nexus-sidecar connection add --help");
+        return Ok(());
+    }
+    print(&listing::table(&connections))
+}
+
+fn show(config: &Config, name: &ConnectionName, json: bool) -> Result<(), Failure> {
+    let authority = existing(config)?.ok_or_else(|| missing(name))?;
+    let connection = authority.show(name).map_err(|error| refused(&error))?;
+    let text = if json { format!("{:#}\n", listing::as_json(&connection)) } else { listing::detail(&connection) };
+    print(&text)
+}
+
+fn set(config: &Config, args: &Set) -> Result<(), Failure> {
+    let given = args.values.given()?;
+    let authority = existing(config)?.ok_or_else(|| missing(&args.name))?;
+    let before = authority.show(&args.name).map_err(|error| refused(&error))?;
+    let fields = with_input(|input| {
+        let mut fields = input.read(&given)?;
+        if given.is_empty() && args.values.expires_at.is_none() {
+            let mut wanted: Vec<&str> =
+                before.bindings.iter().flat_map(|binding| binding.strategy.required_fields()).collect();
+            wanted.sort_unstable();
+            wanted.dedup();
+            input.fill(&given, &wanted, &mut fields)?;
+        }
+        Ok(fields)
+    })?;
+    let changed = authority.set(&args.name, fields, args.values.expires_at).map_err(|error| refused(&error))?;
+    print(&format!("{}\n", listing::summary(&changed)))
+}
+
+fn delete(config: &Config, name: &ConnectionName, yes: bool) -> Result<(), Failure> {
+    let authority = existing(config)?.ok_or_else(|| missing(name))?;
+    authority.show(name).map_err(|error| refused(&error))?;
+    if !yes {
+        if !io::stdin().is_terminal() {
+            return Err(Failure::usage(format!("say --yes to delete the connection {name} without being asked")));
+        }
+        say(&format!("delete the connection {name} and its credentials? [y/N]"));
+        let mut answer = String::new();
+        io::stdin()
+            .read_line(&mut answer)
+            .map_err(|error| Failure::failed(format!("cannot read the answer: {error}")))?;
+        if !matches!(answer.trim(), "y" | "Y" | "yes") {
+            return Err(Failure::failed("nothing was deleted"));
+        }
+    }
+    authority.delete(name).map_err(|error| refused(&error))?;
+    print(&format!("connection {name}: deleted\n"))
+}
+
+/// The store, if there is one: whoever only looks makes none.
+fn existing(config: &Config) -> Result<Option<Authority>, Failure> {
+    if Authority::has_store(&config.authority) { authority::open(config).map(Some) } else { Ok(None) }
+}
+
+fn missing(name: &ConnectionName) -> Failure {
+    refused(&ConnectionError::NotFound(name.clone()))
+}
+
+/// What was asked for wrongly is wrong usage; the rest went wrong.
+fn refused(error: &ConnectionError) -> Failure {
+    match error {
+        ConnectionError::Binding(_)
+        | ConnectionError::Missing { .. }
+        | ConnectionError::Unused { .. }
+        | ConnectionError::Value { .. }
+        | ConnectionError::Past => Failure::invalid(error),
+        _ => Failure::because(error),
+    }
+}
+
+fn binding(args: &Add) -> Result<Binding, Failure> {
+    if args.provider.is_some() {
+        return Err(Failure::usage("--provider is not available yet: say --strategy and --host"));
+    }
+    let name = &args.name;
+    let strategy = args.strategy.as_deref().ok_or_else(|| {
+        Failure::usage(format!(
+            "how does {name} authenticate, and where? There is no catalogue of providers yet: say --strategy and \
+             --host, such as: nexus-sidecar connection add {name} --strategy oauth2 --host api.{name}.com"
+        ))
+    })?;
+    let strategy = Strategy::from_settings(strategy, &settings(&args.settings)?);
+    let strategy = strategy.map_err(|error| Failure::usage(&error))?;
+    if args.host.is_empty() {
+        return Err(Failure::usage("say --host: the credentials go to the hosts that you name, and to no other"));
+    }
+    let pattern = |text: &String| {
+        HostPattern::parse(text).map_err(|error| {
+            Failure::usage(format!(
+                "--host {text:?}: {error} (a host has no scheme, port or path; *.zone names those below it)"
+            ))
+        })
+    };
+    Ok(Binding { hosts: args.host.iter().map(pattern).collect::<Result<_, _>>()?, strategy })
+}
+
+/// The settings as the strategy reads them; two of them are lists.
+fn settings(given: &[String]) -> Result<Map<String, Value>, Failure> {
+    let mut settings = Map::new();
+    for text in given {
+        let (key, value) =
+            text.split_once('=').ok_or_else(|| Failure::usage(format!("--set {text:?}: it takes KEY=VALUE")))?;
+        let value = match key {
+            "allowed_services" | "allowed_regions" => value.split(',').map(|item| item.trim().to_owned()).collect(),
+            _ => Value::from(value),
+        };
+        if settings.insert(key.to_owned(), value).is_some() {
+            return Err(Failure::usage(format!("the setting {key} is given twice")));
+        }
+    }
+    Ok(settings)
+}
+
+impl Values {
+    fn given(&self) -> Result<Given, Failure> {
+        Given::new(&self.fields, self.object.is_some())
+    }
+}
+
+fn with_input<T>(work: impl FnOnce(&mut Input<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+    let stdin = io::stdin();
+    let is_terminal = stdin.is_terminal();
+    work(&mut Input { stdin: &mut stdin.lock(), is_terminal, variable: &variable, ask: &ask })
+}
+
+fn moment(text: &str) -> Result<SystemTime, String> {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .map(SystemTime::from)
+        .map_err(|_| "it is not a time of RFC 3339, such as 2027-01-31T00:00:00Z".to_owned())
+}
+
+/// Writes to standard output; a reader that went away is no failure of ours.
+fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::failed(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! How connections are shown: names, hosts, settings and versions; never a value.
+
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::authority::Connection;
+use crate::model::Binding;
+
+const HEADINGS: [&str; 6] = ["NAME", "STATE", "STRATEGY", "HOSTS", "VERSION", "EXPIRES"];
+
+/// A table, one line a connection.
+pub(super) fn table(connections: &[Connection]) -> String {
+    let mut rows = vec![HEADINGS.map(str::to_owned)];
+    rows.extend(connections.iter().map(cells));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: [usize; 6] = std::array::from_fn(width);
+    let line = |row: &[String; 6]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+fn cells(connection: &Connection) -> [String; 6] {
+    let mut strategies: Vec<&str> = connection.bindings.iter().map(|binding| binding.strategy.kind()).collect();
+    strategies.dedup();
+    let hosts: Vec<String> = connection.bindings.hosts().map(ToString::to_string).collect();
+    [
+        connection.name.to_string(),
+        connection.state.as_str().to_owned(),
+        strategies.join(","),
+        hosts.join(","),
+        connection.version.to_string(),
+        connection.expires_at.map_or_else(|| "-".to_owned(), moment),
+    ]
+}
+
+/// All that may be known of one connection, one fact a line.
+pub(super) fn detail(connection: &Connection) -> String {
+    let mut lines = vec![
+        ("name", connection.name.to_string()),
+        ("id", connection.id.clone()),
+        ("state", connection.state.as_str().to_owned()),
+        ("version", connection.version.to_string()),
+        ("fields", connection.field_names.join(", ")),
+    ];
+    for binding in connection.bindings.iter() {
+        lines.push(("hosts", hosts(binding).join(", ")));
+        lines.push(("strategy", binding.strategy.kind().to_owned()));
+        if let Some(settings) = binding.strategy.to_json()["config"].as_object() {
+            let given = settings.iter().filter(|(_, value)| !is_nothing(value));
+            lines.extend(given.map(|(name, value)| ("setting", format!("{name} = {}", plain(value)))));
+        }
+    }
+    if connection.owned {
+        lines.push(("owned", "yes: the zones of its wildcards are ours".to_owned()));
+    }
+    lines.push(("made", moment(connection.created_at)));
+    lines.push(("changed", moment(connection.updated_at)));
+    lines.push(("expires", connection.expires_at.map_or_else(|| "never".to_owned(), moment)));
+    lines.iter().map(|(name, value)| format!("{name:<9} {value}\n")).collect()
+}
+
+/// The same as JSON.
+pub(super) fn as_json(connection: &Connection) -> Value {
+    let line = |binding: &Binding| json!({ "hosts": hosts(binding), "strategy": binding.strategy.to_json() });
+    json!({
+        "name": connection.name.as_str(),
+        "id": connection.id,
+        "state": connection.state.as_str(),
+        "version": connection.version,
+        "bindings": connection.bindings.iter().map(line).collect::<Vec<_>>(),
+        "owned": connection.owned,
+        "fields": connection.field_names,
+        "created_at": moment(connection.created_at),
+        "updated_at": moment(connection.updated_at),
+        "expires_at": connection.expires_at.map(moment),
+    })
+}
+
+/// In one line: what was made or changed.
+pub(super) fn summary(connection: &Connection) -> String {
+    let hosts: Vec<String> = connection.bindings.hosts().map(ToString::to_string).collect();
+    let kinds = &cells(connection)[2];
+    format!("connection {}: {kinds} at {}, version {}", connection.name, hosts.join(", "), connection.version)
+}
+
+fn hosts(binding: &Binding) -> Vec<String> {
+    binding.hosts.iter().map(ToString::to_string).collect()
+}
+
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_str() == Some("")
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("{text:?}"),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+fn moment(time: SystemTime) -> String {
+    OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_else(|_| "-".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::authority::State;
+    use crate::model::{Bindings, ConnectionName, HostPattern, Strategy};
+
+    fn connection(name: &str) -> Connection {
+        let strategy = json!({"type": "header", "config": {"header_name": "x-key", "value_prefix": "Bearer "}});
+        let hosts = vec![HostPattern::parse("api.example.com").unwrap(), HostPattern::parse("example.com").unwrap()];
+        let binding = Binding { hosts, strategy: Strategy::from_json(&strategy).unwrap() };
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        Connection {
+            id: "id-1".into(),
+            name: ConnectionName::parse(name).unwrap(),
+            state: State::Active,
+            version: 2,
+            bindings: Bindings::new(vec![binding], false).unwrap(),
+            owned: false,
+            field_names: vec!["api_key".into()],
+            created_at: at,
+            updated_at: at,
+            expires_at: None,
+        }
+    }
+
+    #[test]
+    fn a_table_stands_in_columns() {
+        let shown = table(&[connection("a"), connection("a-longer-name")]);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines.len(), 3);
+        let column = lines[0].find("STATE").unwrap();
+        assert!(lines[1..].iter().all(|line| line[column..].starts_with("active")), "{shown}");
+        assert!(lines[2].contains("api.example.com,example.com"), "{shown}");
+    }
+
+    #[test]
+    fn a_detail_names_fields_and_settings() {
+        let shown = detail(&connection("a"));
+        for want in [
+            "fields    api_key",
+            "setting   value_prefix = \"Bearer \"",
+            "made      2027-01-15T08:00:00Z",
+            "expires   never",
+        ] {
+            assert!(shown.contains(want), "{shown}");
+        }
+        assert_eq!(as_json(&connection("a"))["bindings"][0]["strategy"]["type"], "header");
+        assert_eq!(summary(&connection("a")), "connection a: header at api.example.com, example.com, version 2");
+    }
+}
