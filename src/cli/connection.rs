@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::Subcommand;
@@ -11,12 +12,12 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use self::input::{Given, Input};
-use super::authority::{self, ask, variable};
 use super::failure::{Failure, finish, say};
-use super::{harden, start};
+use super::{harden, start, store};
 use crate::authority::{Authority, ConnectionError, NewConnection};
 use crate::config::Config;
-use crate::model::{Binding, ConnectionName, HostPattern, Strategy};
+use crate::model::{Binding, Bindings, ConnectionName, HostPattern, Strategy};
+use crate::telemetry::SystemClock;
 
 mod input;
 mod listing;
@@ -160,9 +161,9 @@ fn add(config: &Config, args: Add) -> Result<(), Failure> {
     let binding = binding(&args)?;
     let given = args.values.given()?;
     // Whatever can be refused is refused before a store is made or a secret is asked for.
-    let bindings = crate::model::Bindings::new(vec![binding.clone()], args.owned);
+    let bindings = Bindings::new(vec![binding.clone()], args.owned);
     bindings.map_err(|error| Failure::usage(&error))?;
-    let authority = authority::open(config)?;
+    let authority = open(config)?;
     if authority.show(&args.name).is_ok() {
         return Err(refused(&ConnectionError::Exists(args.name)));
     }
@@ -239,9 +240,13 @@ fn delete(config: &Config, name: &ConnectionName, yes: bool) -> Result<(), Failu
     print(&format!("connection {name}: deleted\n"))
 }
 
+fn open(config: &Config) -> Result<Authority, Failure> {
+    store::open(&config.authority, Arc::new(SystemClock))
+}
+
 /// The store, if there is one: whoever only looks makes none.
 fn existing(config: &Config) -> Result<Option<Authority>, Failure> {
-    if Authority::has_store(&config.authority) { authority::open(config).map(Some) } else { Ok(None) }
+    if Authority::has_store(&config.authority) { open(config).map(Some) } else { Ok(None) }
 }
 
 fn missing(name: &ConnectionName) -> Failure {
@@ -312,7 +317,12 @@ impl Values {
 fn with_input<T>(work: impl FnOnce(&mut Input<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
     let stdin = io::stdin();
     let is_terminal = stdin.is_terminal();
-    work(&mut Input { stdin: &mut stdin.lock(), is_terminal, variable: &variable, ask: &ask })
+    work(&mut Input {
+        stdin: &mut stdin.lock(),
+        is_terminal,
+        variable: &|name| std::env::var_os(name),
+        ask: &store::ask,
+    })
 }
 
 fn moment(text: &str) -> Result<SystemTime, String> {

@@ -42,7 +42,7 @@ pub mod exit {
 const EXAMPLES: &str = "\
 A first use:
   nexus-sidecar demo                          see the whole loop on this machine alone
-  nexus-sidecar connection add github         store a credential, asked for without echo
+  nexus-sidecar connection add --help         store a credential, asked for without echo
   nexus-sidecar policy check policy.yaml      see whether a policy says what it should
   nexus-sidecar run -- claude                 run a command that never holds the credential
 

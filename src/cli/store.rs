@@ -25,6 +25,6 @@ pub(super) fn open(config: &AuthorityConfig, clock: Arc<dyn Clock>) -> Result<Au
 }
 
 /// Asks a person, without echo.
-fn ask(prompt: &str) -> io::Result<Secret> {
+pub(super) fn ask(prompt: &str) -> io::Result<Secret> {
     rpassword::prompt_password(prompt).map(Secret::new)
 }
