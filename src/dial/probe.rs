@@ -24,7 +24,9 @@ fn ask(candidate: SocketAddr, host: &str, path: &str, wait: Duration) -> io::Res
     let mut stream = TcpStream::connect_timeout(&candidate, wait)?;
     stream.set_read_timeout(Some(wait))?;
     stream.set_write_timeout(Some(wait))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")?;
+    // One write, so that whoever reads once has read it all.
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut head = Vec::new();
     let mut limited = stream.take(LONGEST);
     let mut piece = [0; 256];

@@ -136,5 +136,4 @@ fn fingerprint(hash: &Hash) -> Fingerprint {
 }
 
 #[cfg(test)]
-#[path = "gate_tests.rs"]
 mod tests;

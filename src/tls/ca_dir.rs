@@ -172,3 +172,6 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CaErro
     let path = path.to_owned();
     move |source| CaError::Io { action, path, source }
 }
+
+#[cfg(test)]
+mod tests;

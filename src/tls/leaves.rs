@@ -203,5 +203,4 @@ fn near_provider() -> CryptoProvider {
 }
 
 #[cfg(test)]
-#[path = "leaves_tests.rs"]
 mod tests;

@@ -7,6 +7,8 @@
 
 mod ca;
 mod ca_dir;
+#[cfg(test)]
+pub(crate) mod for_tests;
 mod leaves;
 mod pem;
 mod roots;

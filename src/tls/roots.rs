@@ -119,3 +119,6 @@ fn far_provider() -> CryptoProvider {
     ];
     far
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,12 +6,17 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
 use super::*;
 use crate::tls::pem;
 
+/// A day in the life of these tests.
+fn today() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
 fn host(text: &str) -> Host {
     Host::parse(text).unwrap()
 }
 
 fn leaves(limit: usize) -> Leaves {
-    Leaves::new(Ca::ephemeral(SystemTime::now()).unwrap(), limit).unwrap()
+    Leaves::new(Ca::ephemeral(today()).unwrap(), limit).unwrap()
 }
 
 /// A clock that stands where it is put, for the client's verification.
@@ -69,7 +74,7 @@ fn handshake(server: Arc<ServerConfig>, client: ClientConfig, name: &str) -> Res
 
 #[test]
 fn a_leaf_is_verified_by_its_own_name_and_no_other() {
-    let now = SystemTime::now();
+    let now = today();
     let leaves = leaves(10);
     let long = format!("{}.example.com", "a".repeat(60));
     for (name, asked) in [
@@ -91,7 +96,7 @@ fn a_leaf_is_verified_by_its_own_name_and_no_other() {
 
 #[test]
 fn a_leaf_lives_a_week_and_is_minted_again_a_day_before() {
-    let now = SystemTime::now();
+    let now = today();
     let leaves = leaves(10);
     let name = host("api.example.com");
     let (first, _) = leaves.server_config(&name, now).unwrap();
@@ -108,7 +113,7 @@ fn a_leaf_lives_a_week_and_is_minted_again_a_day_before() {
 
 #[test]
 fn a_leaf_ends_with_its_ca_and_nothing_is_minted_after() {
-    let now = SystemTime::now();
+    let now = today();
     let leaves = leaves(10);
     let name = host("api.example.com");
     let late = now + DAY * 365 - DAY / 2;
@@ -121,7 +126,7 @@ fn a_leaf_ends_with_its_ca_and_nothing_is_minted_after() {
 
 #[test]
 fn leaves_share_one_key_that_is_not_the_cas() {
-    let now = SystemTime::now();
+    let now = today();
     let leaves = leaves(10);
     let show = |name: &str| {
         let (config, _) = leaves.server_config(&host(name), now).unwrap();
@@ -140,7 +145,7 @@ fn leaves_share_one_key_that_is_not_the_cas() {
 
 #[test]
 fn concurrent_first_requests_mint_once() {
-    let now = SystemTime::now();
+    let now = today();
     let leaves = leaves(100);
     for round in 0..20 {
         let name = host(&format!("h{round}.example.com"));
@@ -159,7 +164,7 @@ fn concurrent_first_requests_mint_once() {
 
 #[test]
 fn the_cache_is_bounded_and_keeps_what_is_used() {
-    let now = SystemTime::now();
+    let now = today();
     let leaves = leaves(16);
     let kept = host("kept.example.com");
     leaves.server_config(&kept, now).unwrap();
@@ -172,7 +177,7 @@ fn the_cache_is_bounded_and_keeps_what_is_used() {
 
 #[test]
 fn another_ca_takes_over() {
-    let now = SystemTime::now();
+    let now = today();
     let leaves = leaves(16);
     let name = host("api.example.com");
     leaves.server_config(&name, now).unwrap();

@@ -1,0 +1,64 @@
+//! Look-alikes of the outside world for tests: an authority that has nothing to do with ours,
+//! and the servers that it vouches for.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use time::OffsetDateTime;
+
+use super::ca::DAY;
+use super::pem;
+
+/// A private authority of the kind that `upstream.ca_files` names.
+pub(crate) struct Zone {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Zone {
+    /// One that calls itself so.
+    pub(crate) fn new(organization: &str) -> Self {
+        Self::with_key(organization, KeyPair::generate().unwrap())
+    }
+
+    pub(super) fn with_key(organization: &str, key: KeyPair) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::OrganizationName, organization);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let certificate = params.self_signed(&key).unwrap();
+        let mut text = String::new();
+        pem::push_certificate(&mut text, certificate.der());
+        Self { pem: text, issuer: Issuer::new(params, key) }
+    }
+
+    /// What trusts it.
+    pub(crate) fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// A server of this name, whose certificate is valid for the two days around `at`.
+    pub(crate) fn server(&self, host: &str, at: SystemTime) -> ServerConfig {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        params.not_before = OffsetDateTime::from(at - DAY);
+        params.not_after = OffsetDateTime::from(at + DAY);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let der = params.signed_by(&key, &self.issuer).unwrap().der().clone();
+        let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![der], private)
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config
+    }
+}
