@@ -45,7 +45,7 @@ impl Failure {
         self.code
     }
 
-    #[cfg(test)]
+    /// What is said of it.
     pub(super) fn message(&self) -> &str {
         &self.message
     }

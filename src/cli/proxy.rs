@@ -1,16 +1,144 @@
-//! `proxy`: the long-running sidecar.
+//! `proxy`: the long-running sidecar. The steps stand in [`execute`], in their order.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::failure::{Failure, finish};
+use super::{environment, exit, harden, start};
+use crate::app::{self, Bound, Parts};
+use crate::audit::Audit;
+use crate::config::Config;
+use crate::identity::Gate;
+use crate::lease::LeaseSource;
+use crate::telemetry::{Clock, Metrics, SystemClock};
+use crate::tls::Ca;
 
-#[cfg(test)]
 mod passwords;
+mod reload;
+
+const SIGNALS: &str = "\
+Signals: SIGTERM and SIGINT drain what is alive, a second one ends at once;
+SIGHUP looks for changed files at once.";
 
 /// Serve agents until told to stop
+///
+/// Files of the configuration and the policy are followed while it runs: a set that is valid as a
+/// whole is taken, one with an error is logged and the old one stays.
 #[derive(clap::Args)]
-pub(super) struct Args {}
+#[command(after_help = SIGNALS)]
+pub(super) struct Args {
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
 
-pub(super) fn run(_args: Args) -> ExitCode {
-    finish(Err(Failure::failed("proxy is not built yet")))
+/// Serves, and answers the exit code.
+pub(super) fn run(args: Args) -> ExitCode {
+    finish(execute(&args))
+}
+
+fn execute(args: &Args) -> Result<ExitCode, Failure> {
+    environment::check(std::env::vars_os())?;
+    harden::harden()?;
+    let config = start::config(Some(&args.config))?;
+    start::log_to_stderr(&config.log)?;
+    config.check_for_proxy().map_err(|problems| Failure::invalid(&problems))?;
+    let gate = gate(&config)?;
+    let policy = start::load_policy(&config.policy)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (source, ca) = authority(&config, &clock)?;
+    let audit = Audit::open(&config.audit, Arc::clone(&clock)).map_err(|error| Failure::because(&error))?;
+    let parts = Parts {
+        config,
+        policy,
+        gate: Arc::new(gate),
+        ca,
+        source,
+        audit,
+        metrics: Arc::new(Metrics::new()),
+        clock,
+        on_refusal: None,
+    };
+    start::block_on(serve(parts, args.config.clone()))
+}
+
+/// The store and the CA, whose key is sealed under the store's.
+#[cfg(feature = "authority")]
+fn authority(config: &Config, clock: &Arc<dyn Clock>) -> Result<(Arc<dyn LeaseSource>, Ca), Failure> {
+    let authority = super::store::open(&config.authority, Arc::clone(clock))?;
+    let ca = Ca::load_or_make(&config.ca_dir, authority.ca_sealer(), clock.wall());
+    Ok((authority.source(), ca.map_err(|error| Failure::because(&error))?))
+}
+
+/// This build has no store: no connections, and a CA that ends with the process.
+#[cfg(not(feature = "authority"))]
+fn authority(_config: &Config, clock: &Arc<dyn Clock>) -> Result<(Arc<dyn LeaseSource>, Ca), Failure> {
+    let ca = Ca::ephemeral(clock.wall()).map_err(|error| Failure::because(&error))?;
+    Ok((Arc::new(crate::lease::MemorySource::new([])), ca))
+}
+
+/// The gate of the agents that a configuration names.
+fn gate(config: &Config) -> Result<Gate, Failure> {
+    Ok(Gate::named(passwords::read(&config.agents)?, config.anonymous))
+}
+
+/// Serves until a signal, drains, and closes the audit.
+async fn serve(parts: Parts, file: PathBuf) -> Result<ExitCode, Failure> {
+    let mut stop = Stop::listen()?;
+    let follower = reload::Follower::new(file, &parts)?;
+    let audit = parts.audit.clone();
+    let bound = app::bind(parts).await.map_err(|error| Failure::because(&error))?;
+    announce(&bound);
+    let following = tokio::spawn(follower.follow(bound.reloader()));
+    let (drain, drained) = oneshot::channel::<()>();
+    let mut serving = tokio::spawn(bound.run(async {
+        let _ = drained.await;
+    }));
+    let ended = tokio::select! {
+        ended = &mut serving => ended,
+        () = stop.asked() => {
+            tracing::info!("draining");
+            let _ = drain.send(());
+            tokio::select! {
+                ended = &mut serving => ended,
+                () = stop.asked() => {
+                    tracing::warn!("a second signal ends the drain");
+                    Ok(())
+                }
+            }
+        }
+    };
+    following.abort();
+    audit.close().map_err(|error| Failure::because(&error))?;
+    ended.map_err(|_| Failure::failed("the sidecar stopped serving; the log has the reason"))?;
+    tracing::info!("stopped");
+    Ok(ExitCode::from(exit::OK))
+}
+
+fn announce(bound: &Bound) {
+    tracing::info!(proxy = ?bound.proxy(), admin = ?bound.admin(), health = ?bound.health(), "listening");
+}
+
+/// The signals that end a service.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot listen to signals: {error}")));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

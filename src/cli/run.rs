@@ -77,11 +77,10 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
     let config = for_one_command(start::config(args.config.as_deref())?);
     let log = start::log_to_file(args.log.as_deref(), &config.log)?;
     let policy = start::policy(&args.policy, &config)?;
-    let clock = Arc::new(SystemClock);
-    let source = start::source(&config, Arc::<SystemClock>::clone(&clock))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let source = start::source(&config, Arc::clone(&clock))?;
     let ca = Ca::ephemeral(clock.wall()).map_err(|error| Failure::because(&error))?;
-    let audit =
-        Audit::open(&config.audit, Arc::<SystemClock>::clone(&clock)).map_err(|error| Failure::because(&error))?;
+    let audit = Audit::open(&config.audit, Arc::clone(&clock)).map_err(|error| Failure::because(&error))?;
     let password = start::random_password()?;
     let tally = Arc::new(Tally::default());
     let counted = Arc::clone(&tally);
@@ -101,7 +100,7 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
         clock,
         on_refusal: Some(Box::new(move |refusal, destination| counted.add(refusal, destination))),
     };
-    let ended = start::runtime()?.block_on(run.beside(parts));
+    let ended = start::block_on(run.beside(parts));
     if let Some(text) = tally.text() {
         say(&format!("{text}\n  see {} and: nexus-sidecar audit tail", log.display()));
     }

@@ -1,6 +1,7 @@
 //! What `run` and `proxy` do alike before they serve.
 
 use std::fs::{self, OpenOptions};
+use std::future::Future;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use aws_lc_rs::rand;
 
 use super::failure::Failure;
-use crate::config::{Config, LogConfig, LogFormat, load_documents};
+use crate::config::{Config, Environment, LogConfig, LogFormat, load_documents};
 use crate::lease::{LeaseSource, MemorySource};
 use crate::policy::Policy;
 use crate::telemetry::{self, Clock, LogSettings, Sink};
@@ -27,11 +28,19 @@ rules:
     path: /**
     connection: github        # made by: nexus-sidecar connection add github";
 
+/// Starts the log on standard error.
+pub(super) fn log_to_stderr(config: &LogConfig) -> Result<(), Failure> {
+    init_log(config, Sink::Stderr)
+}
+
 /// Starts the log in a file, appended to and readable by its owner alone. Answers its path.
 pub(super) fn log_to_file(named: Option<&Path>, config: &LogConfig) -> Result<PathBuf, Failure> {
     let path = match named {
         Some(path) => path.to_owned(),
-        None => state_folder()?.join("run.log"),
+        None => Environment::of_process()
+            .state_dir()
+            .ok_or_else(|| Failure::usage("there is no HOME to keep a log in: name one with --log"))?
+            .join("run.log"),
     };
     let file = open_log(&path, named.is_none())
         .map_err(|error| Failure::failed(format!("cannot open the log {}: {error}", path.display())))?;
@@ -58,15 +67,15 @@ pub(super) fn policy(named: &[PathBuf], config: &Config) -> Result<Policy, Failu
     if !files.is_empty() {
         return load_policy(files);
     }
-    let own = config_folder()?.join("policy.yaml");
-    if !own.exists() {
-        return Err(Failure::usage(format!(
-            "there is no policy, so that nothing would be allowed: write {}, or name one with --policy\n\n\
-             For example:\n\n{EXAMPLE}\n",
-            own.display()
-        )));
+    let environment = Environment::of_process();
+    if let Some(own) = environment.policy_file() {
+        return load_policy(&[own]);
     }
-    load_policy(&[own])
+    let place = environment.config_dir().map(|folder| format!("write {}, or ", folder.join("policy.yaml").display()));
+    Err(Failure::usage(format!(
+        "there is no policy, so that nothing would be allowed: {}name one with --policy\n\nFor example:\n\n{EXAMPLE}\n",
+        place.unwrap_or_default()
+    )))
 }
 
 /// Reads and compiles policy files as one set.
@@ -81,17 +90,21 @@ pub(super) fn random_password() -> Result<[u8; 32], Failure> {
     Ok(bytes)
 }
 
-/// The runtime that everything is served on.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
+/// Runs a future on a runtime of its own. What is left of its tasks ends with it.
+pub(super) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))
+        .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_background();
+    result
 }
 
-pub(super) fn config(_file: Option<&Path>) -> Result<Config, Failure> {
-    Err(Failure::failed("the configuration cannot be read yet"))
+/// Reads the configuration that was named, else the user's own, else the defaults.
+pub(super) fn config(named: Option<&Path>) -> Result<Config, Failure> {
+    Config::find(named, &Environment::of_process()).map_err(|problems| Failure::invalid(&problems))
 }
 
 /// Where the credentials of a run come from. A store that does not exist is not made: its
@@ -108,12 +121,4 @@ pub(super) fn source(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn L
 #[cfg(not(feature = "authority"))]
 pub(super) fn source(_config: &Config, _clock: Arc<dyn Clock>) -> Result<Arc<dyn LeaseSource>, Failure> {
     Ok(Arc::new(MemorySource::new([])))
-}
-
-fn state_folder() -> Result<PathBuf, Failure> {
-    Err(Failure::failed("there are no folders yet"))
-}
-
-fn config_folder() -> Result<PathBuf, Failure> {
-    Err(Failure::failed("there are no folders yet"))
 }

@@ -1,0 +1,130 @@
+//! Follows the files of a running sidecar: as one set, all or nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
+
+use crate::app::{Parts, Reloader};
+use crate::cli::failure::Failure;
+use crate::cli::start;
+use crate::config::{Config, FileSet};
+use crate::identity::Gate;
+use crate::policy::Policy;
+use crate::telemetry::Metrics;
+
+/// Between two looks at the files.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Files that move together are read once nothing has moved for this long.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// Looks at the files and swaps what they say.
+pub(super) struct Follower {
+    file: PathBuf,
+    /// As it was at the start: what `listen` and the like are compared with.
+    running: Config,
+    files: FileSet,
+    metrics: Arc<Metrics>,
+    hangup: Signal,
+}
+
+/// What a valid set says.
+struct Loaded {
+    config: Config,
+    policy: Policy,
+    gate: Gate,
+}
+
+impl Follower {
+    /// Looks at the files that a sidecar starts with.
+    pub(super) fn new(file: PathBuf, parts: &Parts) -> Result<Self, Failure> {
+        let hangup = signal(SignalKind::hangup())
+            .map_err(|error| Failure::failed(format!("cannot listen to signals: {error}")))?;
+        let files = FileSet::new(files(&file, &parts.config));
+        Ok(Self { file, running: parts.config.clone(), files, metrics: Arc::clone(&parts.metrics), hangup })
+    }
+
+    /// Follows them until dropped. SIGHUP reads them at once, moved or not.
+    pub(super) async fn follow(mut self, reloader: Reloader) {
+        loop {
+            let asked = tokio::select! {
+                _ = self.hangup.recv() => true,
+                () = sleep(POLL) => false,
+            };
+            if asked || self.moved() {
+                self.settle().await;
+                self.reload(&reloader).await;
+            }
+        }
+    }
+
+    /// Waits until nothing moves any more.
+    async fn settle(&mut self) {
+        loop {
+            sleep(QUIET).await;
+            if !self.moved() {
+                return;
+            }
+        }
+    }
+
+    fn moved(&mut self) -> bool {
+        tokio::task::block_in_place(|| self.files.moved())
+    }
+
+    /// Reads the set, once more if a file of it moved meanwhile, and takes it if all of it is
+    /// valid; the old one stays otherwise.
+    async fn reload(&mut self, reloader: &Reloader) {
+        let loaded = loop {
+            let loaded = tokio::task::block_in_place(|| self.load());
+            if !self.moved() {
+                break loaded;
+            }
+            self.settle().await;
+        };
+        match loaded {
+            Ok(Loaded { config, policy, gate }) => {
+                tracing::info!(policy = %policy.version(), "the configuration was reloaded");
+                reloader.policy(policy);
+                reloader.gate(Arc::new(gate));
+                self.metrics.reloaded(true);
+                for section in config.needs_restart(&self.running) {
+                    tracing::warn!(section, "a change was not taken: it needs a restart");
+                }
+            }
+            Err(failure) => {
+                for line in failure.message().lines() {
+                    tracing::error!(problem = line, "the changed configuration is invalid: the old one stays");
+                }
+                self.metrics.reloaded(false);
+            }
+        }
+    }
+
+    /// Reads configuration, policy and passwords. The files that a new configuration names are
+    /// looked at before they are read, and followed from then on even if they are invalid.
+    fn load(&mut self) -> Result<Loaded, Failure> {
+        let config = loop {
+            let config = start::config(Some(&self.file))?;
+            let named = files(&self.file, &config);
+            if self.files.paths().eq(named.iter()) {
+                break config;
+            }
+            // Looked at before it is read again, so that no move between the two is missed.
+            self.files = FileSet::new(named);
+        };
+        config.check_for_proxy().map_err(|problems| Failure::invalid(&problems))?;
+        let policy = start::load_policy(&config.policy)?;
+        let gate = super::gate(&config)?;
+        Ok(Loaded { config, policy, gate })
+    }
+}
+
+/// Everything that is read again: the configuration, its policies and its agents' passwords.
+fn files(file: &Path, config: &Config) -> Vec<PathBuf> {
+    let passwords = config.agents.iter().map(|agent| agent.proxy_password_file.clone());
+    [file.to_owned()].into_iter().chain(config.policy.iter().cloned()).chain(passwords).collect()
+}
