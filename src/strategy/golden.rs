@@ -15,66 +15,68 @@ const KEYS: [(&str, &str); 2] = [("access_key", "AKIDEXAMPLE"), ("secret_key", S
 const B_HASH: &str = "dce9116c9c260d51f4c9307be810dbf8acdde37d01a8eb5bbbd376643d9e9fc0";
 const EMPTY_HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
+/// Fields of a connection.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 fn strategy(kind: &str, config: Value) -> Value {
     json!({ "type": kind, "config": config })
 }
 
+fn header(config: Value) -> Value {
+    strategy("header", config)
+}
+
+fn is_sent(strategy: &Value, credentials: Pairs<'_>, name: &str, want: &str) {
+    let own = [("Authorization", "Bearer own"), ("authorization", "own"), (name, "own")];
+    let outbound = Sending { credentials, headers: &own, ..Sending::get(strategy.clone()) }.outbound().unwrap();
+    let values: Vec<_> = outbound.headers().get_all(name).iter().collect();
+    assert_eq!(values.len(), 1, "{strategy}");
+    assert_eq!(values[0].as_bytes(), want.as_bytes(), "{strategy}");
+    assert!(values[0].is_sensitive());
+    assert_eq!(outbound.headers().len(), 1, "{strategy}: {:?}", outbound.headers());
+    assert_eq!(outbound.request_target(), "/r");
+    assert_eq!(outbound.connection(), Some(("connection-1".into(), 7)));
+}
+
 #[test]
 fn headers() {
-    let rows: [(Value, &[(&str, &str)], &str, &str); 12] = [
-        (
-            strategy("header", json!({"header_name": "X-API-Key", "credential_field": "api_key"})),
-            &[("api_key", "k-123")],
-            "x-api-key",
-            "k-123",
-        ),
-        (json!({"type": "header"}), &[("api_key", "k-123")], "authorization", "k-123"),
-        (strategy("header", Value::Null), &[("api_key", "k-123")], "authorization", "k-123"),
-        (json!({"type": "api_key"}), &[("api_key", "k-123")], "authorization", "k-123"),
-        (
-            strategy("header", json!({"header_name": "Authorization", "value_prefix": "Token "})),
-            &[("api_key", "k-123")],
-            "authorization",
-            "Token k-123",
-        ),
-        (
-            strategy("header", json!({"header_name": "x-vendor-key", "credential_field": "pat"})),
-            &[("pat", "p-456")],
-            "x-vendor-key",
-            "p-456",
-        ),
-        (strategy("header", json!({"header_name": "X-Key"})), &[("api_key", "k-é€")], "x-key", "k-é€"),
-        (strategy("header", json!({"header_name": "X-Key"})), &[("api_key", "  k 1  ")], "x-key", "k 1"),
-        (strategy("header", json!({"header_name": "X-Key"})), &[("api_key", "  ")], "x-key", ""),
+    let key = || header(json!({"header_name": "X-Key"}));
+    let prefixed = header(json!({"header_name": "Authorization", "value_prefix": "Token "}));
+    for (strategy, value, name, want) in [
+        (header(json!({"header_name": "X-API-Key", "credential_field": "api_key"})), "k-123", "x-api-key", "k-123"),
+        (json!({"type": "header"}), "k-123", "authorization", "k-123"),
+        (header(Value::Null), "k-123", "authorization", "k-123"),
+        (json!({"type": "api_key"}), "k-123", "authorization", "k-123"),
+        (prefixed, "k-123", "authorization", "Token k-123"),
+        (key(), "k-é€", "x-key", "k-é€"),
+        (key(), "  k 1  ", "x-key", "k 1"),
+        (key(), "  ", "x-key", ""),
+    ] {
+        is_sent(&strategy, &[("api_key", value)], name, want);
+    }
+    let vendor = header(json!({"header_name": "x-vendor-key", "credential_field": "pat"}));
+    is_sent(&vendor, &[("pat", "p-456"), ("api_key", "k-123")], "x-vendor-key", "p-456");
+}
+
+#[test]
+fn basic_and_bearer() {
+    let fields = strategy("basic_auth", json!({"username_field": "sid", "password_field": "tok"}));
+    let token = "at-0f885f3f72de62b238ed6baa";
+    let rows: [(Value, Pairs<'_>, &str); 3] = [
         (
             json!({"type": "basic_auth"}),
             &[("username", "usér"), ("password", "p:ss wörd")],
-            "authorization",
             "Basic dXPDqXI6cDpzcyB3w7ZyZA==",
         ),
-        (
-            strategy("basic_auth", json!({"username_field": "sid", "password_field": "tok"})),
-            &[("sid", "AC1"), ("tok", "t-1")],
-            "authorization",
-            "Basic QUMxOnQtMQ==",
-        ),
+        (fields, &[("sid", "AC1"), ("tok", "t-1")], "Basic QUMxOnQtMQ=="),
         (
             json!({"type": "oauth2"}),
-            &[("access_token", "at-0f885f3f72de62b238ed6baa"), ("token_type", "mac")],
-            "authorization",
+            &[("access_token", token), ("token_type", "mac")],
             "Bearer at-0f885f3f72de62b238ed6baa",
         ),
     ];
-    for (strategy, credentials, name, want) in rows {
-        let own = [("Authorization", "Bearer own"), ("authorization", "own"), (name, "own")];
-        let outbound = Sending { credentials, headers: &own, ..Sending::get(strategy.clone()) }.outbound().unwrap();
-        let values: Vec<_> = outbound.headers().get_all(name).iter().collect();
-        assert_eq!(values.len(), 1, "{strategy}");
-        assert_eq!(values[0].as_bytes(), want.as_bytes(), "{strategy}");
-        assert!(values[0].is_sensitive());
-        assert_eq!(outbound.headers().len(), 1, "{strategy}: {:?}", outbound.headers());
-        assert_eq!(outbound.request_target(), "/r");
-        assert_eq!(outbound.connection(), Some(("connection-1".into(), 7)));
+    for (strategy, credentials, want) in rows {
+        is_sent(&strategy, credentials, "authorization", want);
     }
 }
 
@@ -114,10 +116,10 @@ fn query_parameters() {
 
 #[test]
 fn hmacs_of_the_body() {
-    let header = |config| strategy("hmac_payload", config);
-    let rows: [(Value, &str, &str, &[u8], &str, &str); 4] = [
+    let hmac = |config| strategy("hmac_payload", config);
+    for (strategy, field, secret, body, name, want) in [
         (
-            header(json!({"header_name": "X-Signature"})),
+            hmac(json!({"header_name": "X-Signature"})),
             "api_secret",
             "s3cret",
             B,
@@ -125,15 +127,15 @@ fn hmacs_of_the_body() {
             "dcfed34cbab391e54ad7e3736b77e27f873c5d1997ec40de24ef9b1e8f065fd1",
         ),
         (
-            header(json!({"header_name": "X-Signature"})),
+            hmac(json!({"header_name": "X-Signature"})),
             "api_secret",
             "s3cret",
-            b"",
+            b"".as_slice(),
             "x-signature",
             "91dfac70c5348b04e1babb8b421ac92cec08b565b49ca16130dccb72503647b7",
         ),
         (
-            header(json!({"header_name": "X-Sig", "algo": "sha1", "encoding": "base64", "secret_field": "sk"})),
+            hmac(json!({"header_name": "X-Sig", "algo": "sha1", "encoding": "base64", "secret_field": "sk"})),
             "sk",
             "s3cret",
             B,
@@ -141,15 +143,14 @@ fn hmacs_of_the_body() {
             "dBl4hzC75UFXAMqJHFuYrn3kBz8=",
         ),
         (
-            header(json!({"header_name": "X-Sig", "encoding": "base64"})),
+            hmac(json!({"header_name": "X-Sig", "encoding": "base64"})),
             "api_secret",
             "c2VjcmV0",
             B,
             "x-sig",
             "vxHqkG/4dWbXSLMSvMWfg4quZIVpoEu55HPClh0l1+4=",
         ),
-    ];
-    for (strategy, field, secret, body, name, want) in rows {
+    ] {
         let credentials = [(field, secret)];
         let own = [(name, "own")];
         let method = if body.is_empty() { "GET" } else { "POST" };
@@ -285,11 +286,11 @@ fn sigv4_for_s3() {
 
 #[test]
 fn a_credential_that_cannot_be_used_is_named_and_never_quoted() {
-    let header = || strategy("header", json!({"header_name": "X-Key"}));
+    let header = || header(json!({"header_name": "X-Key"}));
     let query = || strategy("query_param", json!({"param_name": "key"}));
     let hmac = || strategy("hmac_payload", json!({"header_name": "X-Sig"}));
     let aws = || strategy("aws_sigv4", json!({"service": "sts"}));
-    let rows: [(Value, &[(&str, &str)], &str); 13] = [
+    let rows: [(Value, Pairs<'_>, &str); 13] = [
         (header(), &[], "api_key"),
         (header(), &[("api_key", "")], "api_key"),
         (header(), &[("api_key", "hunter2\r\nX-Evil: 1")], "api_key"),

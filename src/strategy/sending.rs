@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
-use time::OffsetDateTime;
+use time::PrimitiveDateTime;
 use time::macros::format_description;
 
 use super::{Ambient, BodyNeed, Head, Outbound, Signable, apply, body_need};
@@ -107,5 +107,5 @@ pub(super) fn header_map(pairs: &[(&str, &str)]) -> HeaderMap {
 
 pub(super) fn moment(text: &str) -> SystemTime {
     let format = format_description!("[year][month][day]T[hour][minute][second]Z");
-    time::PrimitiveDateTime::parse(text, format).map(|moment| OffsetDateTime::from(moment.assume_utc())).unwrap().into()
+    PrimitiveDateTime::parse(text, format).unwrap().assume_utc().into()
 }

@@ -13,49 +13,29 @@ const ZONES: [&str; 7] = [
     ".aws.dev",
 ];
 
-/// Endpoints whose label is not the name that their service signs with: label, signing name.
-const SIGNING_NAMES: [(&str, &str); 41] = [
+/// Endpoints that sign under a name that none of their labels begins with: last label, or last
+/// two, and signing name.
+const SIGNING_NAMES: [(&str, &str); 20] = [
     ("agreement-marketplace", "aws-marketplace"),
-    ("api-fips", "ecr"),
     ("appstream2", "appstream"),
-    ("appsync-api", "appsync"),
-    ("bedrock-agent", "bedrock"),
-    ("bedrock-agent-runtime", "bedrock"),
-    ("bedrock-runtime", "bedrock"),
-    ("cases", "cases"),
-    ("catalog.marketplace", "aws-marketplace"),
-    ("codestar-connections", "codestar-connections"),
+    ("cloudhsmv2", "cloudhsm"),
     ("contact-lens", "connect"),
-    ("data-ats", "iotdata"),
-    ("data.iot", "iotdata"),
-    ("data.jobs.iot", "iot-jobs-data"),
-    ("data.mediastore", "mediastore"),
+    ("data-servicediscovery", "servicediscovery"),
+    ("data.iotevents", "ioteventsdata"),
     ("ddb", "dynamodb"),
-    ("edge.sagemaker", "sagemaker"),
     ("email", "ses"),
-    ("email-smtp", "ses"),
-    ("entitlement.marketplace", "aws-marketplace"),
-    ("featurestore-runtime.sagemaker", "sagemaker"),
-    ("internetmonitor", "internetmonitor"),
+    ("git-codecommit", "codecommit"),
     ("iot", "iotdata"),
     ("iot", "iotdevicegateway"),
+    ("jobs.iot", "iot-jobs-data"),
     ("marketplace", "aws-marketplace"),
-    ("metering.marketplace", "aws-marketplace"),
-    ("monitoring", "cloudwatch"),
-    ("mturk-requester", "mturk-requester"),
+    ("models-v2-lex", "lex"),
     ("oidc", "sso-oauth"),
-    ("personalize-events", "personalize"),
-    ("personalize-runtime", "personalize"),
+    ("participant.connect", "execute-api"),
     ("pinpoint", "mobiletargeting"),
-    ("portal.sso", "awsssoportal"),
     ("queue", "sqs"),
     ("runtime-v2-lex", "lex"),
-    ("s3-accesspoint", "s3"),
-    ("session.qldb", "qldb"),
-    ("streams.dynamodb", "dynamodb"),
-    ("studio-api", "studio"),
     ("transcribestreaming", "transcribe"),
-    ("waf-regional", "waf-regional"),
 ];
 
 /// Says why a host contradicts the service or region that a client signed for (`None` is not
@@ -93,8 +73,9 @@ impl<'a> Endpoint<'a> {
         if let [.., before, service] = labels[..] {
             if is_region(service) {
                 region = labels.pop();
-            } else if is_region(before) {
-                // The older order: `search-x.us-east-1.es`, `us-east-1.queue`.
+            } else if is_region(before) && service != "s3" {
+                // The older order: `search-x.us-east-1.es`, `us-east-1.queue`. S3 never had it,
+                // and a bucket may be called like a region.
                 region = Some(before);
                 labels = vec![service];
             }
@@ -166,6 +147,10 @@ mod tests {
             ("bedrock-runtime.us-east-1.amazonaws.com", "bedrock", "us-east-1"),
             ("search-x.us-east-1.es.amazonaws.com", "es", "us-east-1"),
             ("eu-west-1.queue.amazonaws.com", "sqs", "eu-west-1"),
+            ("us-east-1.s3.amazonaws.com", "s3", "eu-west-1"),
+            ("x-ats.iot.eu-west-1.amazonaws.com", "iotdata", "eu-west-1"),
+            ("metering.marketplace.us-east-1.amazonaws.com", "aws-marketplace", "us-east-1"),
+            ("data.jobs.iot.us-east-1.amazonaws.com", "iot-jobs-data", "us-east-1"),
             ("vpce-1.s3.us-east-1.vpce.amazonaws.com", "s3", "us-east-1"),
             ("s3.cn-north-1.amazonaws.com.cn", "s3", "cn-north-1"),
             ("x.lambda-url.us-east-1.on.aws", "lambda", "us-east-1"),

@@ -61,8 +61,9 @@ fn asked(head: &Head<'_>) -> Result<Option<Scope>, Refusal> {
         let text = value.to_str().unwrap_or_default();
         let Some((algorithm, parameters)) = text.split_once(' ') else { continue };
         if signs(algorithm)? {
-            let parameters = parameters.split(',').filter_map(|parameter| parameter.trim().strip_prefix("Credential="));
-            return readable(parameters.last()).map(Some);
+            let mut parameters =
+                parameters.split(',').filter_map(|parameter| parameter.trim().strip_prefix("Credential="));
+            return readable(parameters.next()).map(Some);
         }
     }
     let Some(query) = head.query else { return Ok(None) };
