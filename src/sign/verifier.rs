@@ -63,7 +63,7 @@ fn must_be_signed(received: &Received<'_>, signed: &[String]) -> Result<(), Stri
 
 fn canonical_request(received: &Received<'_>, signed: &[String], s3: bool, payload: &str) -> Result<String, String> {
     let (path, query) = received.target.split_once('?').unwrap_or((received.target, ""));
-    let path = if s3 { encode(&unescape(path, false), true) } else { encode(path.as_bytes(), true) };
+    let path = if s3 { encode(&unescape(path, false), true) } else { encode(merged(path).as_bytes(), true) };
     let mut pairs: Vec<String> = vec![];
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -77,6 +77,13 @@ fn canonical_request(received: &Received<'_>, signed: &[String], s3: bool, paylo
         lines.push_str(&format!("{name}:{}\n", collapsed(received, name)?));
     }
     Ok(format!("{}\n{path}\n{query}\n{lines}\n{}\n{payload}", received.method, signed.join(";")))
+}
+
+/// Every service but S3 reads repeated slashes as one.
+fn merged(path: &str) -> String {
+    let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
+    let end = if path.ends_with('/') && !names.is_empty() { "/" } else { "" };
+    format!("/{}{end}", names.join("/"))
 }
 
 /// All values of a header, joined by commas, blanks collapsed.

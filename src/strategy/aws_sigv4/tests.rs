@@ -1,4 +1,4 @@
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, COOKIE};
 use serde_json::{Value, json};
 
 use crate::model::Code;
@@ -120,6 +120,14 @@ fn s3_over_plaintext_holds_the_body() {
 }
 
 #[test]
+fn repeated_slashes_are_part_of_an_s3_key_and_of_nothing_else() {
+    for (service, target) in [("s3", "//b//k//"), ("s3", "/b/%2F/k"), ("sts", "//b//k//"), ("sts", "//")] {
+        let sending = Sending { credentials: &KEYS, target, ..Sending::get(aws(json!({"service": service}))) };
+        assert_eq!(sending.verified(SECRET).0.request_target(), target);
+    }
+}
+
+#[test]
 fn what_an_s3_client_says_about_its_body_passes_and_is_signed() {
     let own = [
         ("Content-Encoding", "aws-chunked"),
@@ -134,6 +142,7 @@ fn what_an_s3_client_says_about_its_body_passes_and_is_signed() {
         credentials: &KEYS,
         method: "PUT",
         headers: &own,
+        pass_headers: &[COOKIE],
         body: b"2",
         ..Sending::get(aws(json!({"service": "s3"})))
     };
@@ -142,6 +151,7 @@ fn what_an_s3_client_says_about_its_body_passes_and_is_signed() {
                 x-amz-trailer";
     assert_eq!(signed, want);
     assert_eq!(outbound.headers()["te"], "trailers");
+    assert_eq!(outbound.headers()[COOKIE], "a=b");
 }
 
 #[test]
