@@ -2,13 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Value, json};
-
+use super::contract::{bindings_json, check_fields, names_json, read_bindings, read_names};
 use super::store::{Row, State, StoreError};
 use super::vault::{VaultError, random};
 use super::{Authority, Store};
-use crate::lease::optional_fields;
-use crate::model::{Binding, BindingError, Bindings, ConnectionName, Fields, HostPattern, Secret, Strategy, Workspace};
+use crate::model::{Binding, BindingError, Bindings, ConnectionName, Fields, Workspace};
 
 /// A connection that somebody makes.
 #[derive(Debug)]
@@ -216,8 +214,7 @@ impl Authority {
             version: row.version,
             bindings: self.bindings(row)?,
             owned: row.owned,
-            field_names: serde_json::from_str(&row.field_names)
-                .map_err(|e| damaged(&self.store, row, e.to_string()))?,
+            field_names: read_names(row).map_err(|why| damaged(&self.store, row, why))?,
             created_at: time(row.created_at),
             updated_at: time(row.updated_at),
             expires_at: row.expires_at.map(time),
@@ -231,44 +228,6 @@ fn damaged(store: &Store, row: &Row, why: String) -> StoreError {
 
 fn sealed(name: &ConnectionName) -> impl Fn(VaultError) -> ConnectionError {
     move |error| ConnectionError::Sealed { name: name.clone(), why: error.to_string() }
-}
-
-/// Checks that every strategy finds its fields, that nothing else is kept, and that what is sent
-/// as text can be sent.
-fn check_fields(bindings: &Bindings, fields: &Fields) -> Result<(), ConnectionError> {
-    let mut known: Vec<&str> = Vec::new();
-    for Binding { strategy, .. } in bindings.iter() {
-        for field in strategy.required_fields() {
-            let value = fields.get(field);
-            let value =
-                value.ok_or_else(|| ConnectionError::Missing { strategy: strategy.kind(), field: field.to_owned() })?;
-            check_value(strategy, value).map_err(|why| ConnectionError::Value { field: field.to_owned(), why })?;
-            if !known.contains(&field) {
-                known.push(field);
-            }
-        }
-    }
-    let optional: Vec<&str> = bindings.iter().flat_map(|binding| optional_fields(&binding.strategy)).copied().collect();
-    match fields.names().find(|name| !known.contains(name) && !optional.contains(name)) {
-        Some(field) => Err(ConnectionError::Unused { field: field.to_owned(), known: known.join(", ") }),
-        None => Ok(()),
-    }
-}
-
-fn check_value(strategy: &Strategy, value: &Secret) -> Result<(), &'static str> {
-    if value.is_empty() {
-        return Err("is empty");
-    }
-    if matches!(strategy, Strategy::HmacPayload { .. }) {
-        return Ok(());
-    }
-    match value.expose_str() {
-        None => Err("is not UTF-8"),
-        Some(text) if text.chars().any(|c| c.is_control() && c != '\t') => {
-            Err("holds a line break or another control character")
-        }
-        Some(_) => Ok(()),
-    }
 }
 
 fn end(expires_at: Option<SystemTime>, now: i64) -> Result<Option<i64>, ConnectionError> {
@@ -286,32 +245,6 @@ fn fresh_id(name: &ConnectionName) -> Result<String, ConnectionError> {
     let digits = hex::encode(bytes);
     let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
     Ok(parts.join("-"))
-}
-
-fn names_json(fields: &Fields) -> String {
-    Value::from(fields.names().collect::<Vec<_>>()).to_string()
-}
-
-fn bindings_json(bindings: &Bindings) -> String {
-    let line = |binding: &Binding| {
-        let hosts: Vec<String> = binding.hosts.iter().map(ToString::to_string).collect();
-        json!({ "hosts": hosts, "strategy": binding.strategy.to_json() })
-    };
-    Value::from(bindings.iter().map(line).collect::<Vec<_>>()).to_string()
-}
-
-/// Reads the contract of a row, checked as when it was made.
-pub(super) fn read_bindings(row: &Row) -> Result<Bindings, String> {
-    let lines: Vec<Value> = serde_json::from_str(&row.bindings).map_err(|e| e.to_string())?;
-    let line = |line: &Value| {
-        let hosts = line.get("hosts").and_then(Value::as_array).ok_or("its hosts are no list")?;
-        let pattern = |host: &Value| HostPattern::parse(host.as_str().unwrap_or_default()).map_err(|e| e.to_string());
-        let hosts = hosts.iter().map(pattern).collect::<Result<_, _>>()?;
-        let strategy = Strategy::from_json(line.get("strategy").unwrap_or(&Value::Null)).map_err(|e| e.to_string())?;
-        Ok::<_, String>(Binding { hosts, strategy })
-    };
-    let lines = lines.iter().map(line).collect::<Result<_, _>>()?;
-    Bindings::new(lines, row.owned).map_err(|e| e.to_string())
 }
 
 fn seconds(time: SystemTime) -> i64 {

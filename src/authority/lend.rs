@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::connections::{read_bindings, time};
+use super::connections::time;
+use super::contract::read_bindings;
 use super::store::{Row, State, Store};
 use super::vault::Vault;
 use crate::lease::{Ask, Asked, LeaseSource, LendError, Loan};

@@ -16,6 +16,7 @@ use crate::sign::{SealError, Sealer};
 use crate::telemetry::Clock;
 
 mod connections;
+mod contract;
 mod key;
 mod lend;
 mod store;

@@ -99,6 +99,10 @@ fn what_could_not_be_used_is_refused_by_name() {
         (new("a", header(), &[("key", "x\ny")]), "the field key holds a line break"),
         (new("a", header(), &[("key", "x"), ("api_key", "y")]), "uses the field api_key: it needs key"),
         (new("a", json!({"type": "basic_auth"}), &[("username", "u")]), "needs the field password"),
+        (
+            new("a", json!({"type": "aws_sigv4"}), &[("access_key", "a"), ("secret_key", "s"), ("session_token", "")]),
+            "the field session_token is empty",
+        ),
     ] {
         let error = authority.add(new).unwrap_err().to_string();
         assert!(error.contains(want), "{error}");

@@ -7,18 +7,20 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::Subcommand;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use self::contract::binding;
 use self::input::{Given, Input};
 use super::failure::{Failure, finish, say};
 use super::{harden, start, store};
 use crate::authority::{Authority, ConnectionError, NewConnection};
 use crate::config::Config;
-use crate::model::{Binding, Bindings, ConnectionName, HostPattern, Strategy};
+use crate::model::{Bindings, ConnectionName};
 use crate::telemetry::SystemClock;
 
+mod contract;
 mod input;
 mod listing;
 
@@ -263,49 +265,6 @@ fn refused(error: &ConnectionError) -> Failure {
         | ConnectionError::Past => Failure::invalid(error),
         _ => Failure::because(error),
     }
-}
-
-fn binding(args: &Add) -> Result<Binding, Failure> {
-    if args.provider.is_some() {
-        return Err(Failure::usage("--provider is not available yet: say --strategy and --host"));
-    }
-    let name = &args.name;
-    let strategy = args.strategy.as_deref().ok_or_else(|| {
-        Failure::usage(format!(
-            "how does {name} authenticate, and where? There is no catalogue of providers yet: say --strategy and \
-             --host, such as: nexus-sidecar connection add {name} --strategy oauth2 --host api.{name}.com"
-        ))
-    })?;
-    let strategy = Strategy::from_settings(strategy, &settings(&args.settings)?);
-    let strategy = strategy.map_err(|error| Failure::usage(&error))?;
-    if args.host.is_empty() {
-        return Err(Failure::usage("say --host: the credentials go to the hosts that you name, and to no other"));
-    }
-    let pattern = |text: &String| {
-        HostPattern::parse(text).map_err(|error| {
-            Failure::usage(format!(
-                "--host {text:?}: {error} (a host has no scheme, port or path; *.zone names those below it)"
-            ))
-        })
-    };
-    Ok(Binding { hosts: args.host.iter().map(pattern).collect::<Result<_, _>>()?, strategy })
-}
-
-/// The settings as the strategy reads them; two of them are lists.
-fn settings(given: &[String]) -> Result<Map<String, Value>, Failure> {
-    let mut settings = Map::new();
-    for text in given {
-        let (key, value) =
-            text.split_once('=').ok_or_else(|| Failure::usage(format!("--set {text:?}: it takes KEY=VALUE")))?;
-        let value = match key {
-            "allowed_services" | "allowed_regions" => value.split(',').map(|item| item.trim().to_owned()).collect(),
-            _ => Value::from(value),
-        };
-        if settings.insert(key.to_owned(), value).is_some() {
-            return Err(Failure::usage(format!("the setting {key} is given twice")));
-        }
-    }
-    Ok(settings)
 }
 
 impl Values {

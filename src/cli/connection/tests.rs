@@ -1,6 +1,7 @@
 use clap::Parser;
 
 use super::*;
+use crate::model::Binding;
 
 #[derive(Parser)]
 struct Line {
