@@ -27,7 +27,7 @@ mod child;
 mod java;
 mod summary;
 mod trust;
-mod variables;
+pub(super) mod variables;
 
 /// What is still alive when the command has ended is not waited for longer than this.
 const LONGEST_DRAIN: Duration = Duration::from_secs(2);

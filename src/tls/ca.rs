@@ -69,7 +69,14 @@ pub enum CaError {
 impl Ca {
     /// A CA for one run, in memory alone.
     pub fn ephemeral(now: SystemTime) -> Result<Self, CaError> {
-        Ok(Self { current: Issuing::make(now, RUN)?, next: None })
+        Ok(Self { current: Issuing::make(MARKER, now, RUN)?, next: None })
+    }
+
+    /// A CA in memory alone that does not intercept, of an organization of this name: one that
+    /// destinations of a test or a demonstration chain to. It carries no marker of ours, so that
+    /// [`super::Roots`] takes it.
+    pub fn named(organization: &str, now: SystemTime) -> Result<Self, CaError> {
+        Ok(Self { current: Issuing::make(organization, now, RUN)?, next: None })
     }
 
     /// The CA of `ca.dir`, made on first use, its key sealed; renewed ahead of its end.
@@ -117,26 +124,26 @@ pub(super) struct Issuing {
 impl Issuing {
     /// Makes a kept CA.
     pub(super) fn kept(now: SystemTime) -> Result<Self, CaError> {
-        Self::make(now, KEPT)
+        Self::make(MARKER, now, KEPT)
     }
 
-    fn make(now: SystemTime, life: Duration) -> Result<Self, CaError> {
+    fn make(organization: &str, now: SystemTime, life: Duration) -> Result<Self, CaError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CaError::Make)?;
         let mut id = [0; 8];
         random(&mut id)?;
-        let mut params = params(id);
+        let mut params = params(organization, id);
         params.not_before = OffsetDateTime::from(now - BACKDATE);
         let end = OffsetDateTime::from(now + life).replace_nanosecond(0).map_err(|_| CaError::Over)?;
         params.not_after = end;
         params.serial_number = Some(serial()?);
         let certificate = params.self_signed(&key).map_err(CaError::Make)?;
-        Ok(Self::assemble(id, end.into(), certificate.der().clone(), key))
+        Ok(Self::assemble(organization, id, end.into(), certificate.der().clone(), key))
     }
 
-    fn assemble(id: [u8; 8], end: SystemTime, der: CertificateDer<'static>, key: KeyPair) -> Self {
+    fn assemble(organization: &str, id: [u8; 8], end: SystemTime, der: CertificateDer<'static>, key: KeyPair) -> Self {
         let mut text = String::new();
         pem::push_certificate(&mut text, &der);
-        Self { id, end, der, pem: text, issuer: Issuer::new(params(id), key) }
+        Self { id, end, der, pem: text, issuer: Issuer::new(params(organization, id), key) }
     }
 
     /// Puts a kept CA together again from its certificate and what [`Self::private`] gave.
@@ -152,7 +159,7 @@ impl Issuing {
         let key = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ECDSA_P256_SHA256).ok()?;
         // The name in the leaves must be the name in the certificate.
         let ours = contains(&der, hex::encode(*id).as_bytes()) && contains(&der, key.der_bytes());
-        ours.then(|| Self::assemble(*id, end, der, key))
+        ours.then(|| Self::assemble(MARKER, *id, end, der, key))
     }
 
     /// What is sealed: `version (1) || id (8) || end (8, seconds of the epoch) || PKCS#8`.
@@ -193,10 +200,10 @@ impl Issuing {
 const PRIVATE_VERSION: u8 = 1;
 
 /// What Python's `VERIFY_X509_STRICT` and RFC 5280, section 4.2.1, ask of a CA.
-fn params(id: [u8; 8]) -> CertificateParams {
+fn params(organization: &str, id: [u8; 8]) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::OrganizationName, MARKER);
+    params.distinguished_name.push(DnType::OrganizationName, organization);
     params.distinguished_name.push(DnType::CommonName, format!("nexus-sidecar CA {}", hex::encode(id)));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

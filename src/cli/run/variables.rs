@@ -76,26 +76,26 @@ pub(super) const VARIABLES: &[Variable] = &[
 ];
 
 /// What the values are made of.
-pub(super) struct Given<'a> {
+pub(in crate::cli) struct Given<'a> {
     /// The proxy's URL.
-    pub(super) proxy: &'a str,
+    pub(in crate::cli) proxy: &'a str,
     /// Hosts that clients reach without us.
-    pub(super) no_proxy: &'a str,
+    pub(in crate::cli) no_proxy: &'a str,
     /// The combined bundle.
-    pub(super) bundle: &'a Path,
+    pub(in crate::cli) bundle: &'a Path,
     /// Our CA alone.
-    pub(super) own_ca: &'a Path,
+    pub(in crate::cli) own_ca: &'a Path,
     /// Options of every JVM.
-    pub(super) java: &'a str,
+    pub(in crate::cli) java: &'a str,
     /// Settings of wget.
-    pub(super) wgetrc: &'a Path,
+    pub(in crate::cli) wgetrc: &'a Path,
     /// The variable that holds the master key, if one does.
-    pub(super) key: Option<&'a str>,
+    pub(in crate::cli) key: Option<&'a str>,
 }
 
 /// The whole environment of CMD: what was inherited, without `NEXUS_*` and the key, and
 /// [`VARIABLES`].
-pub(super) fn for_child(
+pub(in crate::cli) fn for_child(
     inherited: impl IntoIterator<Item = (OsString, OsString)>,
     given: &Given<'_>,
 ) -> BTreeMap<OsString, OsString> {

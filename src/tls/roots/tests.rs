@@ -34,6 +34,15 @@ fn the_operators_files_are_trusted_and_our_own_cas_never() {
 }
 
 #[test]
+fn a_named_ca_is_one_that_destinations_may_chain_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let named = Ca::named("a demonstration", today()).unwrap().trust_pem();
+    let file = write(folder.path(), "named.pem", &named);
+    let bundle = Roots::load(&[file]).unwrap().bundle_pem();
+    assert!(bundle.contains(base64_of(&named)));
+}
+
+#[test]
 fn a_certificate_with_our_key_is_excluded_whatever_it_calls_itself() {
     let folder = tempfile::tempdir().unwrap();
     let now = today();
