@@ -110,8 +110,8 @@ fn unescape(text: &str, form: bool) -> Vec<u8> {
     let mut rest = text.as_bytes();
     let mut bytes = vec![];
     while let [first, tail @ ..] = rest {
-        let escape = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match (first, escape.and_then(|digits| u8::from_str_radix(digits, 16).ok())) {
+        let digits = tail.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        match (first, digits.and_then(|digits| hex::decode(digits).ok()?.first().copied())) {
             (b'%', Some(byte)) => {
                 bytes.push(byte);
                 rest = &tail[2..];

@@ -23,16 +23,17 @@ pub(super) fn choose(setting: Setting<'_>, lease: &Lease, head: &Head<'_>) -> Re
         return Ok((service.to_owned(), region.to_owned()));
     }
     let asked = asked(head)?;
-    let host = lease.grant().terms().destination().host();
+    let terms = lease.grant().terms();
+    let denied = |why| Refusal::new(Code::PolicyDenied, why).with_rule(&**terms.rule());
     if let Some(asked) = &asked {
         let service = setting.service.is_none().then_some(asked.service.as_str());
         let region = setting.region.is_none().then_some(asked.region.as_str());
-        endpoint::agrees(host, service, region).map_err(|why| Refusal::new(Code::PolicyDenied, why))?;
+        endpoint::agrees(terms.destination().host(), service, region).map_err(denied)?;
     }
     let (service, region) = asked.map_or((None, None), |asked| (Some(asked.service), Some(asked.region)));
     let service = match (setting.service, service) {
         (Some(fixed), _) => fixed.to_owned(),
-        (None, Some(asked)) => allowed("service", asked, setting.allowed_services)?,
+        (None, Some(asked)) => allowed("service", asked, setting.allowed_services).map_err(denied)?,
         (None, None) => {
             let name = lease.grant().connection();
             let message = format!(
@@ -43,16 +44,19 @@ pub(super) fn choose(setting: Setting<'_>, lease: &Lease, head: &Head<'_>) -> Re
     };
     let region = match setting.region {
         Some(fixed) => fixed.to_owned(),
-        None => allowed("region", region.unwrap_or_else(|| DEFAULT_REGION.to_owned()), setting.allowed_regions)?,
+        None => {
+            let region = region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
+            allowed("region", region, setting.allowed_regions).map_err(denied)?
+        }
     };
     Ok((service, region))
 }
 
-fn allowed(what: &str, name: String, list: &[String]) -> Result<String, Refusal> {
+fn allowed(what: &str, name: String, list: &[String]) -> Result<String, String> {
     if list.is_empty() || list.contains(&name) {
         return Ok(name);
     }
-    Err(Refusal::new(Code::PolicyDenied, format!("the connection does not allow the AWS {what} {name}")))
+    Err(format!("the connection does not allow the AWS {what} {name}"))
 }
 
 /// Reads the scope of the client's signature, in `Authorization` or in the query.

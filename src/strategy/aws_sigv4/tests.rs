@@ -24,7 +24,10 @@ fn scope(config: Value, url: &str, own: Option<&str>) -> Result<String, Code> {
     let own: Vec<(&str, &str)> = own.into_iter().map(|own| ("Authorization", own)).collect();
     let sending = Sending { credentials: &KEYS, target: url, headers: &own, ..Sending::get(aws(config)) };
     assert_eq!(sending.need().is_err(), sending.outbound().is_err());
-    sending.outbound().map_err(|refusal| refusal.code())?;
+    if let Err(refusal) = sending.outbound() {
+        assert_eq!(refusal.rule().is_some(), refusal.code() == Code::PolicyDenied);
+        return Err(refusal.code());
+    }
     let (outbound, _) = sending.verified(SECRET);
     let authorization = outbound.headers()[AUTHORIZATION].to_str().unwrap().to_owned();
     let scope = authorization.split_once("/20261121/").unwrap().1.split_once("/aws4").unwrap().0;
