@@ -175,12 +175,12 @@ fn embedded(high: u16, low: u16) -> Ipv4Addr {
 
 #[cfg(test)]
 mod tests {
+    use super::Kind::*;
     use super::*;
 
     #[test]
-    fn every_range_at_its_edges() {
-        use Kind::*;
-        for (text, want) in [
+    fn every_range_of_ipv4_at_its_edges() {
+        check(&[
             ("0.0.0.0", Unspecified),
             ("0.0.0.1", Reserved),
             ("1.1.1.1", Public),
@@ -229,6 +229,12 @@ mod tests {
             ("240.0.0.1", Reserved),
             ("255.255.255.254", Reserved),
             ("255.255.255.255", Broadcast),
+        ]);
+    }
+
+    #[test]
+    fn every_range_of_ipv6_at_its_edges() {
+        check(&[
             ("::", Unspecified),
             ("::1", Loopback),
             ("::2", Reserved),
@@ -284,8 +290,12 @@ mod tests {
             ("febf::1", LinkLocal),
             ("fec0::1", SiteLocal),
             ("ff02::1", Multicast),
-        ] {
-            assert_eq!(Kind::of(text.parse().unwrap()), want, "{text}");
+        ]);
+    }
+
+    fn check(rows: &[(&str, Kind)]) {
+        for (text, want) in rows {
+            assert_eq!(Kind::of(text.parse().unwrap()), *want, "{text}");
         }
     }
 }

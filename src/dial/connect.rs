@@ -73,3 +73,68 @@ fn interleave(vetted: Vec<Vetted>) -> VecDeque<Vetted> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::dial::Word;
+    use crate::dial::vetted::vet;
+    use crate::model::{Host, Scheme};
+
+    fn destination() -> Destination {
+        Destination::new(Scheme::Https, Host::parse("api.test").unwrap(), 443)
+    }
+
+    fn vetted(addresses: &[SocketAddr]) -> Vec<Vetted> {
+        vet(&destination(), addresses.to_vec(), Word::Operator, &[]).unwrap()
+    }
+
+    async fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(20)
+    }
+
+    #[tokio::test]
+    async fn what_refuses_is_passed_over_at_once() {
+        let (closed, refusing) = listener().await;
+        drop(closed);
+        let (_open, answering) = listener().await;
+        let before = Instant::now();
+        let several = vetted(&[refusing, refusing, refusing, refusing, answering]);
+        let stream = connect(&destination(), several, soon()).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), answering);
+        assert!(before.elapsed() < STAGGER * 2, "a refusal is not waited for");
+    }
+
+    #[tokio::test]
+    async fn where_all_refuse_the_last_word_is_kept() {
+        let (closed, refusing) = listener().await;
+        drop(closed);
+        for addresses in [&[refusing][..], &[refusing, refusing]] {
+            match connect(&destination(), vetted(addresses), soon()).await {
+                Err(DialError::Connect { source, .. }) => assert_eq!(source.kind(), io::ErrorKind::ConnectionRefused),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(matches!(connect(&destination(), vec![], soon()).await, Err(DialError::Connect { .. })));
+    }
+
+    #[test]
+    fn families_alternate_from_the_resolvers_first() {
+        let order = |ips: &[&str]| {
+            let addresses: Vec<SocketAddr> = ips.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 443)).collect();
+            interleave(vetted(&addresses)).iter().map(|one| one.address().ip().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(order(&["2003::1", "2003::2", "2003::3", "9.0.0.1"]), ["2003::1", "9.0.0.1", "2003::2", "2003::3"]);
+        assert_eq!(order(&["9.0.0.1", "9.0.0.2", "2003::1"]), ["9.0.0.1", "2003::1", "9.0.0.2"]);
+    }
+}

@@ -17,7 +17,8 @@ pub(super) fn holds(peer: Peer, roots: &[u32]) -> bool {
         return false;
     }
     let Some(owner) = socket_owner::find(remote, local) else { return false };
-    owner.uid == rustix::process::getuid().as_raw() && any_holds(owner.inode, roots)
+    // Twice: a process whose parent ends while we walk moves to a branch that we have left.
+    owner.uid == rustix::process::getuid().as_raw() && (0..2).any(|_| any_holds(owner.inode, roots))
 }
 
 /// Walks the tree of processes, nearest first.
@@ -82,6 +83,22 @@ mod tests {
         drop(stream);
         command.wait().unwrap();
         stranger.wait().unwrap();
+    }
+
+    #[test]
+    fn who_left_the_tree_is_a_stranger() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // The orphan waits until its parent is gone, so that the tree has lost it.
+        let orphan = format!("read -r _ <&0; exec 3<>/dev/tcp/127.0.0.1/{port}; read -r _ <&3");
+        let script = format!("exec 4<&0; (setsid bash -c '{orphan}' <&4 &) ; exit 0");
+        let mut command = Command::new("bash").args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap();
+        let gate = command.stdin.take().unwrap();
+        let pid = command.id();
+        command.wait().unwrap();
+        drop(gate);
+        let (stream, _) = listener.accept().unwrap();
+        assert!(!holds(peer_of(&stream), &[pid, std::process::id()]));
     }
 
     #[test]
