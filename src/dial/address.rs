@@ -293,6 +293,36 @@ mod tests {
         ]);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_spelling_makes_a_special_address_public(bits: u32) {
+            let plain = Ipv4Addr::from_bits(bits);
+            let [a, b, c, d] = plain.octets().map(u16::from);
+            let (high, low) = (a << 8 | b, c << 8 | d);
+            let kind = Kind::of(plain.into());
+            assert_eq!(Kind::of(plain.to_ipv6_mapped().into()), kind);
+            for ip in [
+                Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low),
+                Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, high, low),
+                Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 1),
+                Ipv6Addr::new(0x2001, 0, 0x102, 0x304, 0, 0, !high, !low),
+                Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, high, low),
+            ] {
+                let wrapped = Kind::of(ip.into());
+                assert!(wrapped == kind || (kind == Public && wrapped == Translated), "{ip}: {wrapped}, not {kind}");
+            }
+        }
+
+        #[test]
+        fn only_global_unicast_and_nat64_are_public(bits: u128) {
+            let ip = Ipv6Addr::from_bits(bits);
+            let first = ip.segments()[0];
+            if Kind::of(ip.into()) == Public {
+                assert!((0x2000..0x4000).contains(&first) || ip.to_ipv4_mapped().is_some() || first == 0x64);
+            }
+        }
+    }
+
     fn check(rows: &[(&str, Kind)]) {
         for (text, want) in rows {
             assert_eq!(Kind::of(text.parse().unwrap()), *want, "{text}");

@@ -76,4 +76,15 @@ mod tests {
         }
         assert_eq!(parsed(&format!("Basic {}", "YTpi".repeat(2000))), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn every_pair_survives_and_no_bytes_panic(name in "[^:]{0,40}", password in ".{0,40}", noise: Vec<u8>) {
+            use base64::Engine as _;
+            let text = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
+            assert_eq!(parsed(&format!("Basic {text}")), Some((name, password)));
+            let _ = read(&noise);
+            let _ = read(&[b"basic ".as_slice(), &noise].concat());
+        }
+    }
 }
