@@ -74,6 +74,7 @@ pub(super) fn run(args: Args) -> ExitCode {
 fn execute(args: Args) -> Result<ExitCode, Failure> {
     environment::check(std::env::vars_os())?;
     let hardened = harden::harden()?;
+    child::adopt_orphans()?;
     let config = for_one_command(start::config(args.config.as_deref())?);
     let log = start::log_to_file(args.log.as_deref(), &config.log)?;
     let policy = start::policy(&args.policy, &config)?;

@@ -67,6 +67,12 @@ impl Signals {
     }
 }
 
+/// Makes us the parent of whatever the command leaves behind (`PR_SET_CHILD_SUBREAPER`).
+pub(super) fn adopt_orphans() -> Result<(), Failure> {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|error| Failure::failed(format!("cannot become the parent of orphans: {error}")))
+}
+
 /// Starts a command with exactly this environment, and our standard streams.
 pub(super) fn start(command: &[OsString], environment: &BTreeMap<OsString, OsString>) -> Result<Pid, Failure> {
     let Some((program, arguments)) = command.split_first() else {
