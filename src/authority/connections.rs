@@ -103,11 +103,19 @@ pub enum ConnectionError {
     Store(#[from] StoreError),
 }
 
+impl NewConnection {
+    /// Checks what can be checked without a store, and answers the contract.
+    pub fn check(&self) -> Result<Bindings, ConnectionError> {
+        let bindings = Bindings::new(self.bindings.clone(), self.owned)?;
+        check_fields(&bindings, &self.fields)?;
+        Ok(bindings)
+    }
+}
+
 impl Authority {
     /// Makes a connection.
     pub fn add(&self, new: NewConnection) -> Result<Connection, ConnectionError> {
-        let bindings = Bindings::new(new.bindings, new.owned)?;
-        check_fields(&bindings, &new.fields)?;
+        let bindings = new.check()?;
         let now = self.now();
         let mut row = Row {
             id: fresh_id(&new.name)?,

@@ -27,13 +27,15 @@ mod listing;
 const ADD: &str = "\
 Strategies, their fields, and their settings (with the defaults of --set):
   oauth2        access_token             -
-  header        api_key                  header_name=authorization credential_field=api_key value_prefix=
+  header        api_key                  header_name=authorization value_prefix=
+                                         credential_field=api_key
   query_param   api_key                  param_name (needed) credential_field=api_key
   basic_auth    username password        username (a literal name instead of the field)
                                          username_field=username password_field=password
-  hmac_payload  api_secret               header_name (needed) secret_field=api_secret algo=sha256 encoding=hex
-  aws_sigv4     access_key secret_key    service region allowed_services=a,b allowed_regions=a,b
-                [session_token]
+  hmac_payload  api_secret               header_name (needed) secret_field=api_secret
+                                         algo=sha256 encoding=hex
+  aws_sigv4     access_key secret_key    service region
+                [session_token]          allowed_services=a,b allowed_regions=a,b
 
 Examples:
   nexus-sidecar connection add github --strategy oauth2 --host api.github.com
@@ -44,7 +46,8 @@ Examples:
       --host github.com --field password=env:GITHUB_TOKEN
   nexus-sidecar connection add openai --strategy header --set \"value_prefix=Bearer \" \\
       --host api.openai.com --field api_key=@/run/secrets/openai
-  nexus-sidecar connection add aws --strategy aws_sigv4 --host '*.amazonaws.com' --fields - < keys.json
+  nexus-sidecar connection add aws --strategy aws_sigv4 --host '*.amazonaws.com' \\
+      --fields - < keys.json
       {\"access_key\": \"…\", \"secret_key\": \"…\"}";
 
 /// Manage connections: credentials, and the hosts that they may go to
@@ -82,7 +85,8 @@ enum Command {
     },
     /// Give a connection new credentials: a new version that running sidecars follow
     ///
-    /// Fields that are not given stay as they are. Without any, all are asked for.
+    /// Fields that are not given stay as they are; --expires-at alone changes the end alone. Without
+    /// either, all fields are asked for.
     Set(Set),
     /// Delete a connection and its credentials; what runs with them is closed
     Delete {
@@ -162,11 +166,13 @@ fn execute(args: Args) -> Result<(), Failure> {
 fn add(config: &Config, args: Add) -> Result<(), Failure> {
     let binding = binding(&args)?;
     let given = args.values.given()?;
-    // Whatever can be refused is refused before a store is made or a secret is asked for.
+    // Whatever can be refused is refused before a secret is asked for, and before a store is made.
     let bindings = Bindings::new(vec![binding.clone()], args.owned);
     bindings.map_err(|error| Failure::usage(&error))?;
-    let authority = open(config)?;
-    if authority.show(&args.name).is_ok() {
+    let opened = existing(config)?;
+    if let Some(authority) = &opened
+        && authority.show(&args.name).is_ok()
+    {
         return Err(refused(&ConnectionError::Exists(args.name)));
     }
     let fields = with_input(|input| {
@@ -176,6 +182,9 @@ fn add(config: &Config, args: Add) -> Result<(), Failure> {
     })?;
     let Add { name, owned, values: Values { expires_at, .. }, .. } = args;
     let new = NewConnection { name, bindings: vec![binding], owned, fields, expires_at };
+    new.check().map_err(|error| refused(&error))?;
+    // A key may be read once only: from a descriptor, or from a person.
+    let authority = opened.map_or_else(|| open(config), Ok)?;
     let made = authority.add(new).map_err(|error| refused(&error))?;
     print(&format!("{}\n", listing::summary(&made)))
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -37,6 +37,12 @@ pub enum StoreError {
     /// A file that others made.
     #[error("{path} is not a store of nexus-sidecar")]
     Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another file lies where ours was.
+    #[error("the store {path} was removed or replaced while it was in use: start again")]
+    Replaced {
         /// The file.
         path: PathBuf,
     },
@@ -97,8 +103,12 @@ impl StoreError {
 #[derive(Clone)]
 pub(super) struct Store {
     path: Arc<Path>,
+    file: Identity,
     database: Arc<Mutex<Connection>>,
 }
+
+/// Device and inode: which file it is, whatever its name.
+type Identity = (u64, u64);
 
 impl Store {
     /// Where the store of a data folder is.
@@ -117,9 +127,11 @@ impl Store {
         let path = Self::path_in(data_dir);
         make_folder(data_dir)?;
         make_file(&path)?;
+        let file = identity(&path);
+        let file = file.map_err(|source| StoreError::Io { action: "look at", path: path.clone(), source })?;
         let mut database = connect(&path)?;
         let made = schema::bring_up(&mut database, &path, schema::MIGRATIONS)?;
-        Ok((Self { path: path.into(), database: Arc::new(Mutex::new(database)) }, made))
+        Ok((Self { path: path.into(), file, database: Arc::new(Mutex::new(database)) }, made))
     }
 
     /// The file.
@@ -129,6 +141,7 @@ impl Store {
 
     /// Reads.
     pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.still_there()?;
         let database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         work(&database).map_err(|source| StoreError::database("read", &self.path, source))
     }
@@ -139,12 +152,21 @@ impl Store {
     where
         E: From<StoreError>,
     {
+        self.still_there()?;
         let failed = |source| StoreError::database("write", &self.path, source);
         let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let done = work(&transaction)?;
         transaction.commit().map_err(failed)?;
         Ok(done)
+    }
+
+    /// Whoever removes the store takes the credentials away, though we still hold the file open.
+    fn still_there(&self) -> Result<(), StoreError> {
+        match identity(&self.path) {
+            Ok(file) if file == self.file => Ok(()),
+            _ => Err(StoreError::Replaced { path: self.path.to_path_buf() }),
+        }
     }
 
     /// What went wrong with a statement of a `write`.
@@ -157,6 +179,10 @@ impl Store {
     pub(super) fn watch(&self, moved: &Arc<tokio::sync::watch::Sender<u64>>) {
         watcher::start(&self.path, moved);
     }
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    fs::metadata(path).map(|about| (about.dev(), about.ino()))
 }
 
 fn make_folder(folder: &Path) -> Result<(), StoreError> {
@@ -212,6 +238,21 @@ mod tests {
         }
         assert!(!Store::open(&data).unwrap().1);
         assert_eq!(store.path(), data.join("store.db"));
+    }
+
+    #[test]
+    fn a_store_that_was_removed_or_replaced_is_not_used_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(folder.path()).unwrap();
+        let read = || store.read(|database| meta(database, "x"));
+        assert!(read().is_ok());
+        fs::rename(store.path(), folder.path().join("away")).unwrap();
+        assert!(matches!(read(), Err(StoreError::Replaced { .. })));
+        fs::write(store.path(), "").unwrap();
+        assert!(matches!(read(), Err(StoreError::Replaced { .. })));
+        assert!(matches!(store.write(|_| Ok::<_, StoreError>(())), Err(StoreError::Replaced { .. })));
+        fs::rename(folder.path().join("away"), store.path()).unwrap();
+        assert!(read().is_ok());
     }
 
     #[test]

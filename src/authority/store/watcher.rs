@@ -6,11 +6,13 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
+use super::{Identity, identity};
+
 /// Between two looks: what one process changes, every other follows within a second.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Starts the thread that looks. It reads one number of SQLite's shared memory each time, and
-/// ends once nobody holds `moved`.
+/// Starts the thread that looks. It asks for the file's identity and reads one number of SQLite's
+/// shared memory each time, and ends once nobody holds `moved`.
 pub(super) fn start(path: &Path, moved: &Arc<watch::Sender<u64>>) {
     let (path, held) = (path.to_owned(), Arc::downgrade(moved));
     let started = thread::Builder::new().name("store-watcher".into()).spawn(move || look(&path, &held));
@@ -34,7 +36,7 @@ fn look(path: &PathBuf, held: &Weak<watch::Sender<u64>>) {
 struct Watcher<'a> {
     path: &'a Path,
     database: Option<Connection>,
-    seen: Option<i64>,
+    seen: Option<(Identity, i64)>,
     silent: bool,
 }
 
@@ -42,10 +44,10 @@ impl Watcher<'_> {
     /// Tells whether the file may have changed. A file that cannot be read counts as changed:
     /// then nothing that was cached is used, and each request learns what is wrong.
     fn has_moved(&mut self) -> bool {
-        match self.number() {
-            Ok(number) => {
+        match self.state() {
+            Ok(state) => {
                 self.silent = false;
-                self.seen.replace(number) != Some(number)
+                self.seen.replace(state) != Some(state)
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.silent, true) {
@@ -57,14 +59,24 @@ impl Watcher<'_> {
         }
     }
 
-    /// SQLite's `data_version`, which differs after a commit by any other connection.
-    fn number(&mut self) -> rusqlite::Result<i64> {
+    /// Which file it is, and SQLite's `data_version`, which differs after a commit by any other
+    /// connection.
+    fn state(&mut self) -> Result<(Identity, i64), LookError> {
+        let file = identity(self.path)?;
         let database = match self.database.take() {
             Some(database) => database,
             None => Connection::open_with_flags(self.path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?,
         };
         let number = database.query_row("PRAGMA data_version", [], |row| row.get(0))?;
         self.database = Some(database);
-        Ok(number)
+        Ok((file, number))
     }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum LookError {
+    #[error(transparent)]
+    File(#[from] std::io::Error),
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
 }
