@@ -40,6 +40,13 @@ pub(super) struct Listed {
     pub(super) last: String,
 }
 
+impl Listed {
+    /// The file's head then.
+    pub(super) fn head(&self) -> Head {
+        Head { file: Some(self.file.clone()), count: self.count, mac: self.last.clone() }
+    }
+}
+
 /// The index, locked for one process until this is dropped.
 pub(super) struct Index {
     file: File,

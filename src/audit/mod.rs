@@ -29,14 +29,22 @@ mod key;
 mod line;
 mod log;
 mod mask;
+mod report;
+mod scan;
 mod sink;
+mod snapshot;
+mod tail;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod worker;
 
 pub use entry::Entry;
 pub use error::AuditError;
 pub use head::{Head, HeadError};
+pub use report::{FileReport, Finding, LIMITS, Report};
+pub use tail::Tail;
+pub use verify::verify;
 
 /// The log of this process, shared by everything that records. Dropped for the last time, it is
 /// closed.

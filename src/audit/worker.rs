@@ -89,10 +89,9 @@ fn nap<'a>(log: &'a Log, mut state: MutexGuard<'a, State>, nap: Nap, until: Opti
 
 fn write(log: &Log, state: &mut State) {
     // A failure is counted and logged; what is pending stays for the next try.
-    if log.flush(state).is_ok() && state.file.size >= log.max_file {
-        if let Err(error) = log.turn(state) {
-            log.failed(state, &error);
-        }
+    let full = log.flush(state).is_ok() && state.file.size >= log.max_file;
+    if full && let Err(error) = log.turn(state) {
+        log.failed(state, &error);
     }
 }
 
