@@ -1,9 +1,151 @@
+//! `policy`: checks rules, runs their tests, and says which rule decides on a request and why.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Placeholder.
-#[derive(clap::Args)]
-pub(super) struct Args {}
+use clap::Subcommand;
+use serde_json::{Value, json};
 
-pub(super) fn run(_args: Args) -> ExitCode {
-    todo!()
+use super::failure::{Failure, finish};
+use super::{exit, start};
+use crate::config::{Problem, Problems, load_documents};
+use crate::policy::Policy;
+
+mod explain;
+mod test;
+
+const RULES: &str = "\
+A policy:
+  version: 1
+  rules:                            # the first that matches decides; what none allows is refused
+    - name: read-tickets
+      host: acme.atlassian.net      # exact, or \"*.zone\"
+      method: [GET]
+      path: /rest/api/3/**          # * stays within a segment, ** crosses
+      connection: jira              # add this connection's credential
+    - name: documentation
+      host: docs.example.org
+      action: forward               # add nothing; also: tunnel, deny
+  tests:
+    - { request: GET https://acme.atlassian.net/rest/api/3/issue/X-1, expect: inject jira }
+    - { request: DELETE https://acme.atlassian.net/rest/api/3/issue/X-1, expect: deny }
+
+Examples:
+  nexus-sidecar policy check policy.yaml
+  nexus-sidecar policy test policies/*.yaml
+  nexus-sidecar policy explain GET https://acme.atlassian.net/rest/api/3/issue/X-1
+
+Without a file: those of the configuration, else policy.yaml in the user's own configuration
+folder, never the working directory.";
+
+/// Check a policy, run its tests, explain a decision
+#[derive(clap::Args)]
+#[command(after_help = RULES)]
+pub(super) struct Args {
+    /// The configuration that names the policy files [default: the user's own, if there is one]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The result as JSON, on standard output
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check that files are a policy together; exit 2 with every problem and its place if not
+    Check {
+        /// Files, tried in this order
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Run the tests that files hold under `tests:`; exit 1 if one fails
+    Test {
+        /// Files, tried in this order
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    Explain(explain::Explain),
+}
+
+pub(super) fn run(args: Args) -> ExitCode {
+    finish(answer(&args))
+}
+
+fn answer(args: &Args) -> Result<ExitCode, Failure> {
+    let files = match &args.command {
+        Command::Check { files } | Command::Test { files } => files,
+        Command::Explain(explain) => explain.files(),
+    };
+    let Some(policy) = load(files, args.config.as_deref(), args.json)? else {
+        return Ok(ExitCode::from(exit::USAGE));
+    };
+    match &args.command {
+        Command::Check { .. } => check(&policy, args.json),
+        Command::Test { .. } => test::run(&policy, args.json),
+        Command::Explain(explain) => explain.run(&policy, args.json),
+    }
+}
+
+/// Compiles the files that were named, else the user's. `None` where problems were printed as
+/// JSON, which is all that is left to say.
+fn load(named: &[PathBuf], config: Option<&Path>, json: bool) -> Result<Option<Policy>, Failure> {
+    let files = match named {
+        [] => start::policy_files(&start::config(config)?)?,
+        named => named.to_vec(),
+    };
+    match load_documents(&files).and_then(Policy::compile) {
+        Ok(policy) => Ok(Some(policy)),
+        Err(Problems(problems)) if json => {
+            let problems: Vec<Value> = problems.iter().map(problem_as_json).collect();
+            print_json(&json!({ "ok": false, "problems": problems }))?;
+            Ok(None)
+        }
+        Err(problems) => {
+            let count = problems.0.len();
+            let noun = if count == 1 { "problem" } else { "problems" };
+            Err(Failure::usage(format!("{count} {noun} in the policy\n{problems}")))
+        }
+    }
+}
+
+fn problem_as_json(problem: &Problem) -> Value {
+    let at = problem.at.as_ref();
+    json!({
+        "file": at.map(|at| at.file.display().to_string()),
+        "line": at.map(|at| at.line),
+        "column": at.map(|at| at.column),
+        "rule": problem.rule,
+        "message": problem.message,
+    })
+}
+
+fn check(policy: &Policy, json: bool) -> Result<ExitCode, Failure> {
+    let (rules, tests) = (policy.rule_count(), policy.test_count());
+    if json {
+        print_json(&json!({ "ok": true, "version": &**policy.version(), "rules": rules, "tests": tests }))?;
+    } else {
+        let plural = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+        let tests = match tests {
+            0 => "no tests".to_owned(),
+            count => format!("{}, which `policy test` runs", plural(count, "test")),
+        };
+        print(&format!("ok: {}, version {}, {tests}\n", plural(rules, "rule"), policy.version()))?;
+    }
+    Ok(ExitCode::from(exit::OK))
+}
+
+fn print_json(value: &Value) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::because(&error))?;
+    print(&format!("{text}\n"))
+}
+
+/// Writes to standard output. A reader that went away (`| head`) has read enough.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::because(&error)),
+        _ => Ok(()),
+    }
 }

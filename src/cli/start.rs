@@ -63,13 +63,17 @@ fn open_log(path: &Path, make_folder: bool) -> io::Result<fs::File> {
 
 /// Compiles the policy files that were named, else those of the configuration, else the user's.
 pub(super) fn policy(named: &[PathBuf], config: &Config) -> Result<Policy, Failure> {
-    let files = if named.is_empty() { &config.policy } else { named };
-    if !files.is_empty() {
-        return load_policy(files);
+    if named.is_empty() { load_policy(&policy_files(config)?) } else { load_policy(named) }
+}
+
+/// Finds the policy files of the configuration, else the user's own, never the working directory's.
+pub(super) fn policy_files(config: &Config) -> Result<Vec<PathBuf>, Failure> {
+    if !config.policy.is_empty() {
+        return Ok(config.policy.clone());
     }
     let environment = Environment::of_process();
     if let Some(own) = environment.policy_file() {
-        return load_policy(&[own]);
+        return Ok(vec![own]);
     }
     let place = environment.config_dir().map(|folder| format!("write {}, or ", folder.join("policy.yaml").display()));
     Err(Failure::usage(format!(

@@ -39,6 +39,25 @@ pub struct Problems(pub Vec<Problem>);
 
 impl std::error::Error for Problems {}
 
+impl Problems {
+    /// Puts problems in order: files as they first turn up, in each by line and column.
+    pub fn in_order(mut problems: Vec<Problem>) -> Self {
+        let mut files: Vec<Option<Arc<PathBuf>>> = Vec::new();
+        for problem in &problems {
+            let file = problem.at.as_ref().map(|at| at.file.clone());
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+        problems.sort_by_key(|problem| {
+            let file = problem.at.as_ref().map(|at| at.file.clone());
+            let place = problem.at.as_ref().map(|at| (at.line, at.column));
+            (files.iter().position(|other| *other == file), place)
+        });
+        Self(problems)
+    }
+}
+
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)

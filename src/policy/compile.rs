@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::glob::Glob;
+use super::hypothetical::UrlError;
 use super::index::Rules;
 use super::item::{Item, Place};
 use super::rule::{Effect, Rule};
-use super::{Policy, conflicts};
+use super::{Policy, conflicts, hypothetical};
 use crate::config::{Action, At, Document, Located, Problem, Problems, Protocol, RuleDefault, RuleDoc};
 
 /// The name in an audit entry of what `default: tunnel` allowed.
@@ -20,7 +21,7 @@ impl Policy {
     /// All problems at once, each with its place and its rule.
     pub fn compile(documents: Vec<Document>) -> Result<Self, Problems> {
         let version: Arc<str> = version(&documents).into();
-        let mut problems = Vec::new();
+        let mut problems: Vec<Problem> = documents.iter().flat_map(|document| document.problems.clone()).collect();
         let default = default(&documents, &mut problems);
         let mut rules = Vec::new();
         let mut tests = Vec::new();
@@ -33,11 +34,20 @@ impl Policy {
                 names.entry(written.name.clone()).or_insert_with(|| written.at.clone());
                 rules.extend(rule(&written, &mut problems));
             }
+            for test in &document.tests {
+                // A path that is never forwarded is a refusal, which a test may expect.
+                if let Err(error @ (UrlError::Scheme | UrlError::Authority(_) | UrlError::Fragment)) =
+                    hypothetical::request(&test.method, &test.url)
+                {
+                    let message = format!("the test of {:?}: {error}", test.url);
+                    problems.push(Problem { at: Some(test.at.clone()), rule: None, message });
+                }
+            }
             tests.extend(document.tests);
         }
         problems.extend(conflicts::find(&rules, default));
         if !problems.is_empty() {
-            return Err(Problems(problems));
+            return Err(Problems::in_order(problems));
         }
         let default_tunnel = (default == RuleDefault::Tunnel).then(default_tunnel);
         Ok(Self { rules: Rules::new(rules), version, default_tunnel, tests })
@@ -110,6 +120,9 @@ fn rule(written: &RuleDoc, problems: &mut Vec<Problem>) -> Option<Rule> {
     }
     let effect = effect?;
     check_keys(written, &effect, problems);
+    if !written.complete {
+        return None;
+    }
     let query = written.query.iter().map(|matcher| Item::new(Place::Query, &matcher.value));
     let headers = written.headers.iter().filter_map(|matcher| {
         let name = matcher.value.name.parse().ok()?;
@@ -145,6 +158,7 @@ fn effect(written: &RuleDoc, problems: &mut Vec<Problem>) -> Option<Effect> {
         (Some(Action::Tunnel), None) => {
             return Some(Effect::Tunnel(written.protocol.as_ref().map_or(Protocol::Tls, |protocol| protocol.value)));
         }
+        (None, None) if !written.complete => return None,
         (None, None) => problem(
             written,
             &written.at,
@@ -194,7 +208,7 @@ fn check_keys(written: &RuleDoc, effect: &Effect, problems: &mut Vec<Problem>) {
     }
     let looks = !written.agents.is_empty() || !written.ports.is_empty() || !written.methods.is_empty();
     let looks = looks || !written.paths.is_empty() || !written.query.is_empty() || !written.headers.is_empty();
-    if written.hosts.is_empty() {
+    if written.hosts.is_empty() && written.complete {
         if injects || tunnels {
             complain(Some(&written.at), "a rule that injects or tunnels names its hosts: `host` is missing");
         } else if !looks {

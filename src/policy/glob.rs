@@ -4,6 +4,8 @@
 //! value `*` stands for anything. Everything else stands for itself; a literal star of a path
 //! cannot be told from the wildcard, one of a value cannot be written.
 
+use std::fmt;
+
 use crate::model::{Path, PathError};
 
 /// A pattern, ready to match in time linear in the text for each of its pieces.
@@ -172,6 +174,17 @@ impl Glob {
     }
 }
 
+impl fmt::Display for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|piece| match piece {
+            Piece::Literal(bytes) => f.write_str(&String::from_utf8_lossy(bytes)),
+            Piece::WithinSegment => f.write_str("*"),
+            Piece::Anything => f.write_str("**"),
+            Piece::Segments => f.write_str("**/"),
+        })
+    }
+}
+
 /// Decodes every well-formed escape once.
 fn unescape(bytes: &[u8]) -> Vec<u8> {
     let digit = |at: usize| bytes.get(at).and_then(|&b| char::from(b).to_digit(16));
@@ -275,6 +288,7 @@ mod tests {
             let pattern = format!("/{pattern}");
             prop_assume!(!pattern.contains("***"));
             let glob = Glob::path(&pattern).unwrap();
+            prop_assert_eq!(Glob::path(&glob.to_string()), Ok(glob.clone()));
             prop_assert_eq!(glob.matches(&text), naive(&pattern, &text), "{} {}", pattern, text);
         }
 

@@ -9,12 +9,15 @@ mod compile;
 mod conflicts;
 mod connect;
 mod decide;
+mod explain;
 mod glob;
+mod hypothetical;
 mod index;
 mod item;
 mod question;
 mod refuse;
 mod rule;
+mod test;
 mod verdict;
 
 #[cfg(test)]
@@ -24,7 +27,10 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use explain::{Explanation, Tried, TriedVerdict};
+pub use hypothetical::{NOBODY, Outcome, UrlError, request};
 pub use question::Question;
+pub use test::TestResult;
 pub use verdict::{AtConnect, Grant, Permit, Terms, Verdict};
 
 use crate::config::PolicyTest;
@@ -48,5 +54,10 @@ impl Policy {
     /// How many rules there are.
     pub fn rule_count(&self) -> usize {
         self.rules.all().len()
+    }
+
+    /// How many tests of its own it has.
+    pub fn test_count(&self) -> usize {
+        self.tests.len()
     }
 }

@@ -14,7 +14,7 @@ pub use open::load_documents;
 pub(in crate::config) use open::version;
 pub(in crate::config) use rule::{connection as connection_name, name_of_agent};
 
-use super::{At, Located};
+use super::{At, Located, Problem};
 use crate::model::{ConnectionName, HostPattern};
 
 /// A policy file as written: each value checked by itself, with its place.
@@ -30,6 +30,9 @@ pub struct Document {
     pub rules: Vec<RuleDoc>,
     /// `tests:`
     pub tests: Vec<PolicyTest>,
+    /// What is wrong with it by itself. `Policy::compile` refuses a document that has any, and
+    /// reports them together with what is wrong with the set.
+    pub problems: Vec<Problem>,
 }
 
 /// What holds where no rule matches.
@@ -76,6 +79,8 @@ pub struct RuleDoc {
     pub strict_path: bool,
     /// `pass_headers:`
     pub pass_headers: Vec<Located<HeaderName>>,
+    /// Whether all that is written could be read; what is missing else is no second problem.
+    pub complete: bool,
 }
 
 /// An item that must occur exactly once and match, or (`None`) must be absent.

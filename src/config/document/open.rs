@@ -8,18 +8,22 @@ use crate::config::{At, Located, Problems};
 /// What the design has and this version does not enforce.
 const NOT_YET: [&str; 1] = ["provider"];
 
-/// Reads policy files as one set, in order. What is wrong with any of them is reported at once.
+/// Reads policy files as one set, in order. What is wrong inside of them stands in each
+/// document, so that `Policy::compile` can report it together with what is wrong with the set.
+///
+/// # Errors
+/// Files that cannot be read, and one that is listed twice.
 pub fn load_documents(files: &[PathBuf]) -> Result<Vec<Document>, Problems> {
     let mut findings = Findings::default();
-    let mut documents = Vec::with_capacity(files.len());
+    let mut documents: Vec<Document> = Vec::with_capacity(files.len());
     for (index, file) in files.iter().enumerate() {
         if files[..index].contains(file) {
             findings.without_place(format!("the policy file {} is listed twice", file.display()));
             continue;
         }
-        let rules = documents.iter().map(|document: &Document| document.rules.len()).sum();
+        let rules = documents.iter().map(|document| document.rules.len()).sum();
         match std::fs::read_to_string(file) {
-            Ok(text) => documents.extend(read(file, text, rules, &mut findings)),
+            Ok(text) => documents.push(read(file, text, rules)),
             Err(error) => {
                 findings.without_place(format!("cannot read the policy file {}: {error}", file.display()));
             }
@@ -30,27 +34,28 @@ pub fn load_documents(files: &[PathBuf]) -> Result<Vec<Document>, Problems> {
 
 impl Document {
     /// Reads the text of one file. `file` is only what problems call it.
-    pub fn parse(file: &Path, text: &str) -> Result<Self, Problems> {
-        let mut findings = Findings::default();
-        let document = read(file, text.to_owned(), 0, &mut findings);
-        findings.or(document)
+    pub fn parse(file: &Path, text: &str) -> Self {
+        read(file, text.to_owned(), 0)
     }
 }
 
 /// `rules` is the number of rules in the files before this one: a rule without a name is called
 /// by its number in the set.
-fn read(file: &Path, text: String, rules: usize, findings: &mut Findings) -> Option<Document> {
-    let file = Arc::new(file.to_owned());
-    let root = yaml::parse(&file, &text, findings)?;
-    let mut fields = Fields::open(&root, findings)?;
+fn read(file: &Path, text: String, rules: usize) -> Document {
+    let at = At { file: Arc::new(file.to_owned()), line: 1, column: 1 };
+    let mut findings = Findings::default();
+    let root = yaml::parse(&at.file, &text, &mut findings);
+    let mut document = Document { at, text, default: None, rules: Vec::new(), tests: Vec::new(), problems: Vec::new() };
+    if let Some(fields) = root.as_ref().and_then(|root| Fields::open(root, &mut findings)) {
+        fill(&mut document, fields, rules, &mut findings);
+    }
+    document.problems = findings.into_problems();
+    document
+}
+
+fn fill(document: &mut Document, mut fields: Fields<'_>, rules: usize, findings: &mut Findings) {
     version(&mut fields, findings);
-    let mut document = Document {
-        at: At { file, line: 1, column: 1 },
-        default: fields.get("default").and_then(|node| default(node, findings)),
-        rules: Vec::new(),
-        tests: Vec::new(),
-        text,
-    };
+    document.default = fields.get("default").and_then(|node| default(node, findings));
     if let Some(list) = fields.get("rules") {
         for (index, node) in list.list(findings).iter().enumerate() {
             document.rules.extend(rule::read(node, rules + index + 1, findings));
@@ -61,7 +66,6 @@ fn read(file: &Path, text: String, rules: usize, findings: &mut Findings) -> Opt
     }
     fields.refuse(&NOT_YET, findings);
     fields.finish(&NOT_YET, findings);
-    Some(document)
 }
 
 /// `version: 1`, which every file says, so that a later form is never taken for this one.

@@ -12,13 +12,14 @@ const NOT_YET: [&str; 6] = ["use", "mints", "limit", "approval", "websocket", "s
 /// Reads a rule; `number` names it where nothing else does.
 pub(super) fn read(node: &Node, number: usize, findings: &mut Findings) -> Option<RuleDoc> {
     findings.in_rule(None);
+    let before = findings.len();
     let mut fields = Fields::open(node, findings)?;
     let name = fields.get("name").and_then(|node| name(node, "rule", findings));
     findings.in_rule(name.as_ref().map(|name| name.value.clone()));
-    let rule = RuleDoc {
+    let mut rule = RuleDoc {
         at: node.at.clone(),
         name: name.map_or_else(|| format!("rule-{number}"), |name| name.value),
-        agents: many(fields.get("agent"), findings, |node, findings| name_of_agent(node, findings)),
+        agents: many(fields.get("agent"), findings, name_of_agent),
         hosts: many(fields.get("host"), findings, host),
         ports: many(fields.get("port"), findings, port),
         methods: many(fields.get("method"), findings, method),
@@ -34,10 +35,12 @@ pub(super) fn read(node: &Node, number: usize, findings: &mut Findings) -> Optio
         plaintext: fields.get("plaintext").and_then(|node| node.flag(findings)).unwrap_or(false),
         strict_path: fields.get("strict_path").and_then(|node| node.flag(findings)).unwrap_or(false),
         pass_headers: many(fields.get("pass_headers"), findings, passed_header),
+        complete: true,
     };
     fields.refuse(&NOT_YET, findings);
     fields.finish(&NOT_YET, findings);
     findings.in_rule(None);
+    rule.complete = findings.len() == before;
     Some(rule)
 }
 

@@ -37,26 +37,16 @@ impl Findings {
         self.problems.len()
     }
 
-    /// The value if nothing was found wrong, else everything: in the order of the lines of a
-    /// file, files in the order in which they were read.
-    pub(in crate::config) fn or<T>(mut self, value: Option<T>) -> Result<T, Problems> {
+    /// Everything that was found.
+    pub(in crate::config) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// The value if nothing was found wrong, else everything, in order.
+    pub(in crate::config) fn or<T>(self, value: Option<T>) -> Result<T, Problems> {
         match value {
             Some(value) if self.problems.is_empty() => Ok(value),
-            _ => {
-                let mut files: Vec<_> = Vec::new();
-                for problem in &self.problems {
-                    let file = problem.at.as_ref().map(|at| at.file.clone());
-                    if !files.contains(&file) {
-                        files.push(file);
-                    }
-                }
-                self.problems.sort_by_key(|problem| {
-                    let file = problem.at.as_ref().map(|at| at.file.clone());
-                    let place = problem.at.as_ref().map(|at| (at.line, at.column));
-                    (files.iter().position(|other| *other == file), place)
-                });
-                Err(Problems(self.problems))
-            }
+            _ => Err(Problems::in_order(self.problems)),
         }
     }
 }

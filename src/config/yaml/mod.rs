@@ -10,6 +10,8 @@ mod mapping;
 mod node;
 mod places;
 mod suggest;
+#[cfg(test)]
+mod tests;
 
 pub(super) use findings::Findings;
 pub(super) use mapping::Fields;
