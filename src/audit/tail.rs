@@ -100,7 +100,9 @@ mod tests {
     use std::time::Duration;
 
     fn kinds(lines: &[String]) -> Vec<String> {
-        let kind = |line: &String| serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"].as_str().unwrap().to_owned();
+        let kind = |line: &String| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"].as_str().unwrap().to_owned()
+        };
         lines.iter().map(kind).collect()
     }
 
