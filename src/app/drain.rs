@@ -1,0 +1,44 @@
+//! What goes on beside requests: sweeping, revocation, and the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::proxy::Pipeline;
+
+/// Between two sweeps of the pool and two readings of the gauges.
+const CHORES: Duration = Duration::from_secs(5);
+
+/// Drops idle upstream connections and sets the gauges, for as long as it is polled.
+pub(super) async fn chores(pipeline: Arc<Pipeline>) {
+    loop {
+        tokio::time::sleep(CHORES).await;
+        pipeline.sweep();
+        let (requests, tunnels) = pipeline.alive();
+        pipeline.metrics.alive(requests, tunnels);
+    }
+}
+
+/// Follows the source's changes and closes what uses a connection that is gone.
+pub(super) async fn revocations(pipeline: Arc<Pipeline>) {
+    let mut changes = pipeline.leases.changes();
+    while changes.changed().await.is_ok() {
+        pipeline.close_revoked().await;
+    }
+}
+
+/// Stops accepting, lets what is alive end, and closes the rest once `timeouts.drain` is over.
+pub(super) async fn drain(pipeline: &Pipeline, stop: &watch::Sender<bool>, mut all_gone: mpsc::Receiver<()>) {
+    stop.send_replace(true);
+    let gone = async { while all_gone.recv().await.is_some() {} };
+    let mut gone = std::pin::pin!(gone);
+    if tokio::time::timeout(pipeline.timeouts.drain, &mut gone).await.is_ok() {
+        return;
+    }
+    let (requests, tunnels) = pipeline.alive();
+    tracing::warn!(requests, tunnels, "the drain is over: closing what is still alive");
+    pipeline.close_all();
+    // What was told to close needs a moment to write its outcome.
+    let _ = tokio::time::timeout(Duration::from_secs(1), gone).await;
+}

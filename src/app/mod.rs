@@ -1,0 +1,223 @@
+//! The composition root: configuration -> bound addresses -> run until told to stop.
+//!
+//! Everything that a sidecar needs is handed in ([`Parts`]); nothing here reads a file or an
+//! environment variable, but for the policy's files ([`load_policy`]).
+
+mod drain;
+mod reload;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+pub use self::reload::Reloader;
+use crate::audit::Audit;
+use crate::config::{AuditMode, Config, Problems};
+use crate::dial::{DialSettings, Dialer};
+use crate::identity::Gate;
+use crate::lease::{LeaseSource, Leases};
+use crate::policy::Policy;
+use crate::proxy::admin::{AdminState, Surface};
+use crate::proxy::{Front, OnRefusal, Pipeline, PipelineParts};
+use crate::telemetry::{Clock, Metrics};
+use crate::tls::{Ca, Leaves, Roots};
+
+/// Everything a sidecar is made of, each part given by whoever starts it.
+pub struct Parts {
+    /// The configuration.
+    pub config: Config,
+    /// The rules to start with.
+    pub policy: Policy,
+    /// Who may use the port.
+    pub gate: Arc<Gate>,
+    /// Our CA.
+    pub ca: Ca,
+    /// Where credentials come from.
+    pub source: Arc<dyn LeaseSource>,
+    /// The log.
+    pub audit: Audit,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Called with every refusal and what was asked, for the summary of `run`.
+    pub on_refusal: Option<OnRefusal>,
+}
+
+/// A sidecar whose sockets are open.
+pub struct Bound {
+    pipeline: Arc<Pipeline>,
+    leaves: Arc<Leaves>,
+    roots: Arc<Roots>,
+    clock: Arc<dyn Clock>,
+    proxy: Sockets,
+    admin: Sockets,
+    health: Sockets,
+    audit_mode: AuditMode,
+}
+
+#[derive(Default)]
+struct Sockets {
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+}
+
+/// What keeps a sidecar from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A socket.
+    #[error("cannot listen on {address}{}", hint(source))]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The roots of destinations.
+    #[error(transparent)]
+    Roots(#[from] crate::tls::RootsError),
+    /// Our CA.
+    #[error(transparent)]
+    Ca(#[from] crate::tls::CaError),
+}
+
+fn hint(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        std::io::ErrorKind::AddrInUse => ": another program has it; stop it, or change `listen`",
+        _ => "",
+    }
+}
+
+/// Opens the sockets; port 0 picks a free one.
+pub async fn bind(parts: Parts) -> Result<Bound, AppError> {
+    let Parts { config, policy, gate, ca, source, audit, metrics, clock, on_refusal } = parts;
+    let roots = Arc::new(Roots::load(&config.upstream.ca_files)?.excluding(&ca)?);
+    let proxy = Sockets::open(&config.listen.proxy).await?;
+    let admin = Sockets::open(&config.listen.admin).await?;
+    let health = Sockets::open(&config.listen.health).await?;
+    let settings = DialSettings { hosts: config.upstream.hosts.clone(), timeout: config.timeouts.connect };
+    let dialer = Dialer::new(settings, Arc::clone(&roots));
+    for sockets in [&proxy, &admin, &health] {
+        dialer.forbid(&sockets.addresses);
+    }
+    let leaves = Arc::new(Leaves::new(ca, config.limits.leaves)?);
+    let audit_mode = config.audit.mode;
+    let leases = Leases::new(source, config.connections.clone(), config.timeouts.lease, Arc::clone(&clock));
+    let pipeline = Arc::new(Pipeline::new(PipelineParts {
+        policy,
+        gate,
+        leases,
+        dialer,
+        audit,
+        metrics,
+        clock: Arc::clone(&clock),
+        config,
+        on_refusal,
+    }));
+    Ok(Bound { pipeline, leaves, roots, clock, proxy, admin, health, audit_mode })
+}
+
+impl Sockets {
+    async fn open(wanted: &[SocketAddr]) -> Result<Self, AppError> {
+        let mut sockets = Self::default();
+        for &address in wanted {
+            let failed = |source| AppError::Listen { address, source };
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            sockets.addresses.push(listener.local_addr().map_err(failed)?);
+            sockets.listeners.push(listener);
+        }
+        Ok(sockets)
+    }
+}
+
+impl Bound {
+    /// The proxy's addresses.
+    pub fn proxy(&self) -> &[SocketAddr] {
+        &self.proxy.addresses
+    }
+
+    /// The admin addresses.
+    pub fn admin(&self) -> &[SocketAddr] {
+        &self.admin.addresses
+    }
+
+    /// Health addresses.
+    pub fn health(&self) -> &[SocketAddr] {
+        &self.health.addresses
+    }
+
+    /// What clients must trust.
+    pub fn trust_pem(&self) -> String {
+        self.leaves.trust_pem()
+    }
+
+    /// The system's roots, `upstream.ca_files` included, as PEM.
+    pub fn roots_pem(&self) -> String {
+        self.roots.bundle_pem()
+    }
+
+    /// A handle that swaps policy and gate in a running sidecar.
+    pub fn reloader(&self) -> Reloader {
+        Reloader::new(Arc::clone(&self.pipeline), Arc::clone(&self.leaves), Arc::clone(&self.clock))
+    }
+
+    /// Serves until `shutdown` is done, then drains: no new connections, idle ones closed, the
+    /// rest given `limits.drain` to end.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        let (stop, stopped) = watch::channel(false);
+        let (alive, all_gone) = mpsc::channel(1);
+        let ready = Arc::new(AtomicBool::new(true));
+        let state = Arc::new(self.admin_state(&ready));
+        for (sockets, surface) in [(self.admin, Surface::Admin), (self.health, Surface::Health)] {
+            for listener in sockets.listeners {
+                tokio::spawn(crate::proxy::admin::serve(listener, Arc::clone(&state), surface, stopped.clone()));
+            }
+        }
+        let front = Arc::new(Front::new(Arc::clone(&self.pipeline), self.leaves, stopped.clone(), alive));
+        for listener in self.proxy.listeners {
+            tokio::spawn(Arc::clone(&front).accept(listener));
+        }
+        drop(front);
+        let chores = tokio::spawn(drain::chores(Arc::clone(&self.pipeline)));
+        let revocations = tokio::spawn(drain::revocations(Arc::clone(&self.pipeline)));
+        shutdown.await;
+        ready.store(false, Ordering::Release);
+        drain::drain(&self.pipeline, &stop, all_gone).await;
+        chores.abort();
+        revocations.abort();
+    }
+
+    fn admin_state(&self, ready: &Arc<AtomicBool>) -> AdminState {
+        let pipeline = Arc::clone(&self.pipeline);
+        let mode = match self.audit_mode {
+            AuditMode::Required => "required",
+            AuditMode::Durable => "durable",
+            AuditMode::BestEffort => "best_effort",
+        };
+        AdminState {
+            metrics: Arc::clone(&self.pipeline.metrics),
+            trust_pem: self.leaves.trust_pem(),
+            ready: Arc::clone(ready),
+            status: Arc::new(move || {
+                let (requests, tunnels) = pipeline.alive();
+                serde_json::json!({
+                    "version": env!("CARGO_PKG_VERSION"),
+                    "policy": &**pipeline.policy.load().version(),
+                    "alive": { "requests": requests, "tunnels": tunnels },
+                    "audit": { "mode": mode },
+                })
+            }),
+        }
+    }
+}
+
+/// Reads and compiles policy files as one set.
+pub fn load_policy(files: &[PathBuf]) -> Result<Policy, Problems> {
+    Policy::compile(crate::config::load_documents(files)?)
+}

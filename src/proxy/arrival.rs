@@ -1,0 +1,38 @@
+//! How a request came, settled before it is read: the one door of the pipeline.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::identity::{Agent, Unproved};
+use crate::model::{Destination, Facts, Refusal, TraceId};
+
+/// Where a request came from, and for whom.
+///
+/// The agent is settled per CONNECT or per absolute-form request, never from a header inside a
+/// tunnel.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival {
+    pub(super) agent: Result<Agent, Unproved>,
+    pub(super) peer: SocketAddr,
+    /// The target of the CONNECT around it, under the scheme that was found inside.
+    pub(super) tunnel: Option<Arc<Destination>>,
+    /// A word for the audit.
+    pub(super) via: &'static str,
+}
+
+impl Arrival {
+    pub(super) fn agent(&self) -> Result<&Agent, Refusal> {
+        self.agent.as_ref().map_err(|why| Refusal::from(*why))
+    }
+
+    /// What the audit knows of it.
+    pub(super) fn facts(&self, trace: TraceId) -> Facts {
+        Facts {
+            trace,
+            via: self.via,
+            peer: Some(self.peer),
+            agent: self.agent.as_ref().ok().map(|agent| Arc::clone(agent.name())),
+            proof: self.agent.as_ref().map_or("unproved", |agent| agent.proof().as_str()),
+        }
+    }
+}

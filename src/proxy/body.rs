@@ -1,0 +1,105 @@
+//! A request's body, prepared as its strategy needs it: streamed, or held whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::EXPECT;
+use http::request::Parts;
+use http::{Method, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::held;
+use super::upload::{Progress, Upload};
+use crate::config::{Limits, Timeouts};
+use crate::model::{Code, Refusal};
+use crate::strategy::{BodyNeed, Signable};
+
+/// What is left of a body before and between attempts.
+pub(super) struct Body {
+    state: State,
+    progress: Arc<Progress>,
+}
+
+enum State {
+    Empty,
+    Whole(Bytes),
+    Streamed { body: Incoming, patience: Duration, expects_continue: bool },
+    Gone,
+}
+
+/// Reads a body that has to be signed; leaves any other where it is.
+pub(super) async fn prepare(
+    incoming: Incoming,
+    parts: &Parts,
+    need: BodyNeed,
+    limits: &Limits,
+    timeouts: &Timeouts,
+) -> Result<Body, Refusal> {
+    if incoming.is_end_stream() {
+        return Ok(Body { state: State::Empty, progress: Arc::new(Progress::finished(0)) });
+    }
+    match need {
+        BodyNeed::Buffered => {
+            let bytes = held::read(incoming, limits.buffer, timeouts.body).await?;
+            let length = u64::try_from(bytes.len()).unwrap_or_default();
+            Ok(Body { state: State::Whole(bytes), progress: Arc::new(Progress::finished(length)) })
+        }
+        BodyNeed::Streamed => {
+            let expects_continue = parts.version == Version::HTTP_11
+                && parts
+                    .headers
+                    .get(EXPECT)
+                    .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+            let state = State::Streamed { body: incoming, patience: timeouts.body, expects_continue };
+            Ok(Body { state, progress: Arc::default() })
+        }
+    }
+}
+
+impl Body {
+    /// How far its upload has come.
+    pub(super) fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// What can be signed of it.
+    pub(super) fn signable(&self) -> Signable<'_> {
+        match &self.state {
+            State::Empty => Signable::Bytes(b""),
+            State::Whole(bytes) => Signable::Bytes(bytes),
+            State::Streamed { .. } | State::Gone => Signable::Nothing,
+        }
+    }
+
+    /// Its length, where it is known.
+    pub(super) fn length(&self) -> Option<u64> {
+        match &self.state {
+            State::Empty => Some(0),
+            State::Whole(bytes) => u64::try_from(bytes.len()).ok(),
+            State::Streamed { body, .. } => body.size_hint().exact(),
+            State::Gone => None,
+        }
+    }
+
+    /// A GET or HEAD without a body may be sent once more; nothing else is repeated.
+    pub(super) fn is_repeatable(&self, method: &Method) -> bool {
+        matches!(self.state, State::Empty) && matches!(*method, Method::GET | Method::HEAD)
+    }
+
+    /// The body to send; a second one only where there is nothing to send.
+    pub(super) fn take(&mut self) -> Result<Upload, Refusal> {
+        match std::mem::replace(&mut self.state, State::Gone) {
+            State::Empty => {
+                self.state = State::Empty;
+                Ok(Upload::Empty)
+            }
+            State::Whole(bytes) => Ok(Upload::Whole(bytes)),
+            State::Streamed { body, patience, expects_continue } => {
+                Ok(Upload::stream(body, Arc::clone(&self.progress), patience, expects_continue))
+            }
+            State::Gone => Err(Refusal::new(Code::Internal, "the body was sent already")),
+        }
+    }
+}

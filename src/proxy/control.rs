@@ -1,0 +1,78 @@
+//! How the composition root makes a pipeline, and changes what it goes by while it runs.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::pipeline::{Pipeline, PipelineParts};
+use super::registry::Registry;
+use super::upstream::{PoolLimits, Upstream};
+use crate::identity::Gate;
+use crate::policy::Policy;
+
+impl Pipeline {
+    /// Puts a pipeline together.
+    pub(crate) fn new(parts: PipelineParts) -> Self {
+        let PipelineParts { policy, gate, leases, dialer, audit, metrics, clock, config, on_refusal } = parts;
+        let pool = PoolLimits {
+            per_key: config.upstream.max_idle_per_key,
+            total: config.upstream.max_idle,
+            idle: config.timeouts.idle,
+        };
+        let upstream = Upstream::new(Arc::new(dialer), pool, config.timeouts.response, Arc::clone(&metrics));
+        let mut question_key = [0; 32];
+        // A key of zeros would only make the hashes of this process guessable to itself.
+        let _ = aws_lc_rs::rand::fill(&mut question_key);
+        Self {
+            policy: ArcSwap::from_pointee(policy),
+            gate: ArcSwap::new(gate),
+            leases,
+            upstream: Arc::new(upstream),
+            audit,
+            registry: Arc::new(Registry::default()),
+            metrics,
+            clock,
+            limits: config.limits,
+            timeouts: config.timeouts,
+            on_refusal,
+            question_key,
+        }
+    }
+
+    /// Takes a new policy, and closes what it does not allow.
+    pub(crate) fn take_policy(&self, policy: Policy) {
+        let policy = Arc::new(policy);
+        self.policy.store(Arc::clone(&policy));
+        self.registry.ask_again(&policy);
+    }
+
+    /// Takes a new gate, and closes what belongs to agents that it does not know.
+    pub(crate) fn take_gate(&self, gate: Arc<Gate>) {
+        self.gate.store(Arc::clone(&gate));
+        self.registry.prove_again(&gate);
+    }
+
+    /// Closes what uses a connection that was revoked or deleted.
+    pub(crate) async fn close_revoked(&self) {
+        for (name, id) in self.registry.connections_in_use() {
+            if !self.leases.still_lent(&name, &id).await {
+                self.registry.revoke(&name, &id);
+            }
+        }
+    }
+
+    /// Requests and tunnels that are alive.
+    pub(crate) fn alive(&self) -> (i64, i64) {
+        self.registry.counts()
+    }
+
+    /// Drops idle upstream connections that died or waited too long.
+    pub(crate) fn sweep(&self) {
+        self.upstream.sweep();
+    }
+
+    /// Closes everything that is alive.
+    pub(crate) fn close_all(&self) {
+        self.registry.close_all();
+    }
+}

@@ -1,0 +1,321 @@
+//! A request's life: all of its control flow, in one parent. Plain HTTP, decrypted TLS and what
+//! comes later enter here: one path, never two.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::answer::{self, Answer};
+use super::arrival::Arrival;
+use super::body;
+use super::classify::classify;
+use super::head::Malformed;
+use super::live::{Download, Live, LiveParts};
+use super::registry::{Registry, Stay};
+use super::respond;
+use super::upload::Progress;
+use super::upstream::{SendError, Sent, Upstream};
+use crate::audit::{Audit, Entry};
+use crate::config::{Config, Limits, Timeouts};
+use crate::dial::Dialer;
+use crate::identity::Gate;
+use crate::lease::{Leases, Lent};
+use crate::model::{Code, OutcomeFacts, Query, Refusal, Stages, Target, TraceId};
+use crate::policy::{Policy, Verdict};
+use crate::strategy::{self, Ambient, Head};
+use crate::telemetry::{Clock, Metrics};
+
+/// Called with every refusal and a word for its target.
+pub type OnRefusal = Box<dyn Fn(&Refusal, &str) + Send + Sync>;
+
+/// What a pipeline is made of.
+pub(crate) struct PipelineParts {
+    pub(crate) policy: Policy,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) leases: Leases,
+    pub(crate) dialer: Dialer,
+    pub(crate) audit: Audit,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: Config,
+    pub(crate) on_refusal: Option<OnRefusal>,
+}
+
+/// What every request needs, shared by all connections.
+pub(crate) struct Pipeline {
+    pub(crate) policy: ArcSwap<Policy>,
+    pub(crate) gate: ArcSwap<Gate>,
+    pub(crate) leases: Leases,
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) audit: Audit,
+    pub(super) registry: Arc<Registry>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) on_refusal: Option<OnRefusal>,
+    /// Hashes what the registry keeps of values; lives as long as the process.
+    pub(super) question_key: [u8; 32],
+}
+
+/// A request under way: what its end needs, whichever way it ends.
+struct Attempt {
+    started: Instant,
+    stages: Stages,
+    progress: Arc<Progress>,
+    /// For the summary of refusals.
+    asked: String,
+}
+
+/// What an attempt leaves behind when the destination answered.
+struct Answered {
+    sent: Sent,
+    lent: Lent,
+    stay: Stay,
+    watch: strategy::Watch,
+}
+
+impl Pipeline {
+    /// Serves one request to its answer's head. The body goes on with `Live` in its hands.
+    pub(super) async fn handle(
+        &self,
+        arrival: &Arrival,
+        request: Request<Incoming>,
+        malformed: Option<Malformed>,
+    ) -> Response<Answer> {
+        let trace = draw_trace();
+        let mut entry = match self.audit.entry(arrival.facts(trace)) {
+            Ok(entry) => entry,
+            Err(refusal) => return answer::refuse(&refusal, trace),
+        };
+        let mut attempt = Attempt::new();
+        let result = match malformed {
+            Some(why) => Err(refuse_malformed(why)),
+            None => self.attempt(&mut entry, &mut attempt, arrival, request).await,
+        };
+        match result {
+            Ok(answered) => self.respond(entry, attempt, answered),
+            Err(refusal) => self.refuse(entry, attempt, &refusal, trace),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        entry: &mut Entry,
+        attempt: &mut Attempt,
+        arrival: &Arrival,
+        request: Request<Incoming>,
+    ) -> Result<Answered, Refusal> {
+        let (parts, incoming) = request.into_parts();
+        attempt.asked = asked(&parts, arrival);
+        entry.asked(&parts.method, &attempt.asked);
+        let agent = arrival.agent()?;
+        let target = classify(arrival, &parts)?;
+        let policy = self.policy.load_full();
+        let verdict = policy.decide(agent, &target, &parts.headers)?;
+        let question = policy.question(agent, &target, &parts.headers, &self.question_key);
+        let stay = self.registry.request(question, verdict.clone());
+        attempt.stages.decide = attempt.started.elapsed();
+        let result = tokio::select! {
+            biased;
+            result = self.send(entry, attempt, &stay, verdict, &target, &parts, incoming) => result,
+            why = stay.closer().closed() => Err(why),
+        };
+        result.map(|(sent, lent, watch)| Answered { sent, lent, stay, watch })
+    }
+
+    /// Lease, body, strategy, intent, destination: once, and once more for a request without a
+    /// body that died unanswered on a connection that had served before.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the stages' values, each of its own type, in the order of their making"
+    )]
+    async fn send(
+        &self,
+        entry: &mut Entry,
+        attempt: &mut Attempt,
+        stay: &Stay,
+        verdict: Verdict,
+        target: &Target,
+        parts: &Parts,
+        incoming: Incoming,
+    ) -> Result<(Sent, Lent, strategy::Watch), Refusal> {
+        let mut verdict = verdict;
+        let mut lent = timed(&mut attempt.stages.lease, self.leases.lend(&verdict)).await?;
+        let need = strategy::body_need(&lent, &head(&parts.headers, target.query.as_ref(), None))?;
+        let mut body =
+            timed(&mut attempt.stages.body, body::prepare(incoming, parts, need, &self.limits, &self.timeouts)).await?;
+        attempt.progress = Arc::clone(body.progress());
+        let mut fresh = false;
+        loop {
+            verdict = self.still(verdict, target, &parts.headers)?;
+            if !lent.is_live() {
+                lent = timed(&mut attempt.stages.lease, self.leases.lend(&verdict)).await?;
+            }
+            if let Lent::Lease(lease) = &lent {
+                stay.uses(lease.id());
+            }
+            let applying = Instant::now();
+            let head = head(&parts.headers, target.query.as_ref(), body.length());
+            let outbound = strategy::apply(&head, body.signable(), &lent, Ambient { now: self.clock.wall() })?;
+            attempt.stages.apply += applying.elapsed();
+            timed(&mut attempt.stages.record, entry.intent(outbound.facts())).await?;
+            let watch = outbound.watch();
+            let upload = body.take()?;
+            match timed(&mut attempt.stages.upstream, self.upstream.send(outbound, upload, body.progress(), fresh))
+                .await
+            {
+                Ok(sent) => return Ok((sent, lent, watch)),
+                Err(SendError::DiedUnanswered(_)) if !fresh && body.is_repeatable(&parts.method) => fresh = true,
+                Err(SendError::DiedUnanswered(refusal) | SendError::Refused(refusal)) => return Err(refusal),
+            }
+        }
+    }
+
+    /// A yes of an older policy is asked again, and must come out the same.
+    fn still(&self, verdict: Verdict, target: &Target, headers: &HeaderMap) -> Result<Verdict, Refusal> {
+        let policy = self.policy.load();
+        if policy.version() == verdict.terms().policy() {
+            return Ok(verdict);
+        }
+        let again = policy.decide(verdict.terms().agent(), target, headers)?;
+        let same = match (&verdict, &again) {
+            (Verdict::Inject(before), Verdict::Inject(now)) => before.connection() == now.connection(),
+            (Verdict::Forward(_), Verdict::Forward(_)) => true,
+            _ => false,
+        };
+        if same && verdict.terms().destination() == again.terms().destination() {
+            Ok(again)
+        } else {
+            Err(Refusal::new(Code::PolicyDenied, "the policy changed while the request waited: send it again"))
+        }
+    }
+
+    fn respond(&self, entry: Entry, attempt: Attempt, answered: Answered) -> Response<Answer> {
+        let Answered { sent, lent, stay, watch } = answered;
+        let (mut parts, body) = sent.response.into_parts();
+        respond::strip(&mut parts.headers, matches!(lent, Lent::Lease(_)), &watch);
+        let live = Live::new(LiveParts {
+            entry,
+            stay,
+            lent,
+            checkout: sent.checkout,
+            progress: attempt.progress,
+            metrics: Arc::clone(&self.metrics),
+            status: parts.status.as_u16(),
+            stages: attempt.stages,
+            started: attempt.started,
+        });
+        let mut response = Response::new(Answer::download(Download::new(body, live, watch, self.timeouts.body)));
+        *response.status_mut() = parts.status;
+        *response.headers_mut() = parts.headers;
+        response
+    }
+
+    /// Opens an entry for what never became a request, and settles it.
+    pub(super) fn record_refusal(
+        &self,
+        arrival: &Arrival,
+        method: &Method,
+        asked: &str,
+        refusal: &Refusal,
+    ) -> Response<Answer> {
+        let trace = draw_trace();
+        match self.audit.entry(arrival.facts(trace)) {
+            Err(unrecorded) => answer::refuse(&unrecorded, trace),
+            Ok(mut entry) => {
+                entry.asked(method, asked);
+                self.settle_refusal(entry, trace, asked, refusal)
+            }
+        }
+    }
+
+    /// Settles an entry with a refusal and makes its answer.
+    pub(super) fn settle_refusal(
+        &self,
+        entry: Entry,
+        trace: TraceId,
+        asked: &str,
+        refusal: &Refusal,
+    ) -> Response<Answer> {
+        let attempt = Attempt { asked: asked.to_owned(), ..Attempt::new() };
+        self.refuse(entry, attempt, refusal, trace)
+    }
+
+    fn refuse(&self, mut entry: Entry, mut attempt: Attempt, refusal: &Refusal, trace: TraceId) -> Response<Answer> {
+        if refusal.code() == Code::PolicyDenied {
+            entry.refused_by(self.policy.load().version(), refusal.rule());
+        }
+        self.metrics.refused(refusal.code());
+        if let Some(tell) = &self.on_refusal {
+            tell(refusal, &attempt.asked);
+        }
+        if refusal.code() == Code::Internal {
+            tracing::error!(%trace, reason = refusal.log(), "a request failed here");
+        }
+        let response = answer::refuse(refusal, trace);
+        attempt.stages.total = attempt.started.elapsed();
+        entry.outcome(outcome(refusal, response.status(), &attempt));
+        response
+    }
+}
+
+impl Attempt {
+    fn new() -> Self {
+        Self { started: Instant::now(), stages: Stages::default(), progress: Arc::default(), asked: String::new() }
+    }
+}
+
+fn outcome(refusal: &Refusal, status: StatusCode, attempt: &Attempt) -> OutcomeFacts {
+    OutcomeFacts {
+        status: Some(status.as_u16()),
+        code: Some(refusal.code()),
+        reason: Some(refusal.log().to_owned()),
+        bytes_up: attempt.progress.bytes(),
+        bytes_down: 0,
+        stages: attempt.stages,
+    }
+}
+
+fn head<'a>(headers: &'a HeaderMap, query: Option<&'a Query>, content_length: Option<u64>) -> Head<'a> {
+    Head { headers, query, content_length }
+}
+
+/// Adds a stage's time to where it belongs.
+async fn timed<T>(stage: &mut Duration, work: impl Future<Output = T>) -> T {
+    let started = Instant::now();
+    let result = work.await;
+    *stage += started.elapsed();
+    result
+}
+
+/// The target as the agent wrote it, without a query: values may be secrets.
+fn asked(parts: &Parts, arrival: &Arrival) -> String {
+    let path = parts.uri.path();
+    match (&arrival.tunnel, parts.uri.scheme_str(), parts.uri.authority()) {
+        (Some(around), _, _) => format!("{around}{path}"),
+        (None, Some(scheme), Some(authority)) => {
+            let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+            format!("{scheme}://{host}{path}")
+        }
+        _ => path.to_owned(),
+    }
+}
+
+fn refuse_malformed(why: Malformed) -> Refusal {
+    let code = if why == Malformed::Slow { Code::RequestTimeout } else { Code::InvalidRequest };
+    Refusal::new(code, why.message())
+}
+
+/// A fresh id; the system's generator failing would be a broken machine, and an id of zeros
+/// then still leaves the chain whole.
+pub(super) fn draw_trace() -> TraceId {
+    let mut bytes = [0; 16];
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    TraceId::from_random(bytes)
+}

@@ -1,0 +1,181 @@
+//! Everything alive: requests, tunnels and connections, each with what it asked for, so that a
+//! reload, a revocation or a drain can end what is no longer allowed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use dashmap::DashMap;
+
+use super::closer::Closer;
+use crate::identity::{Agent, Gate};
+use crate::model::{Code, ConnectionName, Refusal};
+use crate::policy::{Permit, Policy, Question, Verdict};
+
+/// What is alive in this process.
+#[derive(Default)]
+pub(super) struct Registry {
+    alive: DashMap<u64, Arc<Alive>>,
+    next: AtomicU64,
+    requests: AtomicI64,
+    tunnels: AtomicI64,
+}
+
+/// One thing that is alive.
+pub(super) struct Alive {
+    kind: Kind,
+    closer: Closer,
+}
+
+enum Kind {
+    /// A request between its decision and its last byte.
+    Request { question: Question, verdict: Verdict, connection_id: std::sync::OnceLock<Arc<str>> },
+    /// A tunnel.
+    Tunnel { question: Question, permit: Permit },
+    /// A connection whose agent was settled once, at its CONNECT.
+    Connection(Agent),
+}
+
+/// Holds a place in the registry; dropping it leaves.
+pub(super) struct Stay {
+    registry: Arc<Registry>,
+    id: u64,
+    alive: Arc<Alive>,
+}
+
+impl Registry {
+    /// Enters a request.
+    pub(super) fn request(self: &Arc<Self>, question: Question, verdict: Verdict) -> Stay {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.enter(Kind::Request { question, verdict, connection_id: std::sync::OnceLock::new() })
+    }
+
+    /// Enters a tunnel.
+    pub(super) fn tunnel(self: &Arc<Self>, question: Question, permit: Permit) -> Stay {
+        self.tunnels.fetch_add(1, Ordering::Relaxed);
+        self.enter(Kind::Tunnel { question, permit })
+    }
+
+    /// Enters a connection inside a CONNECT.
+    pub(super) fn connection(self: &Arc<Self>, agent: Agent) -> Stay {
+        self.enter(Kind::Connection(agent))
+    }
+
+    fn enter(self: &Arc<Self>, kind: Kind) -> Stay {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let alive = Arc::new(Alive { kind, closer: Closer::default() });
+        self.alive.insert(id, Arc::clone(&alive));
+        Stay { registry: Arc::clone(self), id, alive }
+    }
+
+    /// Requests and tunnels.
+    pub(super) fn counts(&self) -> (i64, i64) {
+        (self.requests.load(Ordering::Relaxed), self.tunnels.load(Ordering::Relaxed))
+    }
+
+    /// Asks every question again and closes what this policy does not allow.
+    pub(super) fn ask_again(&self, policy: &Policy) {
+        for alive in self.all() {
+            let allowed = match &alive.kind {
+                Kind::Request { question, verdict, .. } => {
+                    let connection = match verdict {
+                        Verdict::Inject(grant) => Some(grant.connection()),
+                        Verdict::Forward(_) => None,
+                    };
+                    policy.still_allows(question, verdict.terms(), connection)
+                }
+                Kind::Tunnel { question, permit } => policy.still_allows(question, permit.terms(), None),
+                Kind::Connection(_) => true,
+            };
+            if !allowed {
+                alive
+                    .closer
+                    .close(Refusal::new(Code::PolicyDenied, "the policy was changed and no longer allows this"));
+            }
+        }
+    }
+
+    /// Closes what belongs to agents that this gate no longer knows.
+    pub(super) fn prove_again(&self, gate: &Gate) {
+        for alive in self.all() {
+            if !gate.still(alive.agent()) {
+                let message = "the agent was removed or its password changed";
+                alive.closer.close(Refusal::new(Code::ProxyAuthenticationRequired, message));
+            }
+        }
+    }
+
+    /// The connections that live requests use, by name and id, each once.
+    pub(super) fn connections_in_use(&self) -> Vec<(ConnectionName, Arc<str>)> {
+        let mut used: Vec<_> = self.all().iter().filter_map(|alive| alive.connection()).collect();
+        used.sort();
+        used.dedup();
+        used
+    }
+
+    /// Closes what uses a connection that was revoked or deleted.
+    pub(super) fn revoke(&self, name: &ConnectionName, id: &str) {
+        for alive in self.all() {
+            if alive.connection().is_some_and(|(its, its_id)| its == *name && *its_id == *id) {
+                let message = format!("the connection {name} was revoked or deleted");
+                alive.closer.close(Refusal::new(Code::ConnectionRevoked, message));
+            }
+        }
+    }
+
+    /// Closes the rest at the end of a drain.
+    pub(super) fn close_all(&self) {
+        for alive in self.all() {
+            alive.closer.close(Refusal::new(Code::Unavailable, "the sidecar is shutting down"));
+        }
+    }
+
+    /// A copy, so that nothing is closed while the map is locked.
+    fn all(&self) -> Vec<Arc<Alive>> {
+        self.alive.iter().map(|entry| Arc::clone(entry.value())).collect()
+    }
+}
+
+impl Alive {
+    fn agent(&self) -> &Agent {
+        match &self.kind {
+            Kind::Request { verdict, .. } => verdict.terms().agent(),
+            Kind::Tunnel { permit, .. } => permit.terms().agent(),
+            Kind::Connection(agent) => agent,
+        }
+    }
+
+    fn connection(&self) -> Option<(ConnectionName, Arc<str>)> {
+        match &self.kind {
+            Kind::Request { verdict: Verdict::Inject(grant), connection_id, .. } => {
+                connection_id.get().map(|id| (grant.connection().clone(), Arc::clone(id)))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Stay {
+    /// Notes the id of the connection that was lent.
+    pub(super) fn uses(&self, id: &Arc<str>) {
+        if let Kind::Request { connection_id, .. } = &self.alive.kind {
+            // Two leases of one request are of one connection: the first id stays.
+            let _ = connection_id.set(Arc::clone(id));
+        }
+    }
+
+    /// Who may close it.
+    pub(super) fn closer(&self) -> &Closer {
+        &self.alive.closer
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.registry.alive.remove(&self.id);
+        match self.alive.kind {
+            Kind::Request { .. } => self.registry.requests.fetch_sub(1, Ordering::Relaxed),
+            Kind::Tunnel { .. } => self.registry.tunnels.fetch_sub(1, Ordering::Relaxed),
+            Kind::Connection(_) => 0,
+        };
+    }
+}

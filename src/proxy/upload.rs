@@ -1,0 +1,242 @@
+//! The request's body on its way out: empty, held whole, or streamed with backpressure.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::strict::Timer;
+
+/// The body that hyper's client sends.
+pub(super) enum Upload {
+    /// Nothing.
+    Empty,
+    /// Held whole: it was signed.
+    Whole(Bytes),
+    /// As it comes from the agent.
+    Stream(Box<Stream>),
+}
+
+/// What is known of an upload while hyper owns its body.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    bytes: AtomicU64,
+    steps: AtomicU64,
+    done: AtomicBool,
+    failed: AtomicBool,
+    gate: Gate,
+}
+
+/// Holds a body back until the destination says `100 Continue`.
+#[derive(Debug, Default)]
+struct Gate {
+    open: AtomicBool,
+    waiting: Mutex<Option<Waker>>,
+}
+
+pub(super) struct Stream {
+    body: Incoming,
+    progress: Arc<Progress>,
+    patience: Duration,
+    timer: Timer,
+    /// How long to wait for `100 Continue` before the body goes anyway (RFC 9110, section 10.1.1).
+    grace: Option<Duration>,
+}
+
+/// Why an upload broke off, on the agent's side.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UploadError {
+    #[error("the agent sent no part of the body in time")]
+    Slow,
+    #[error("the agent's body broke off")]
+    Broken(#[source] hyper::Error),
+}
+
+impl Upload {
+    /// Streams an agent's body. With `expects_continue` it waits for the destination's word.
+    pub(super) fn stream(body: Incoming, progress: Arc<Progress>, patience: Duration, expects_continue: bool) -> Self {
+        progress.gate.open.store(!expects_continue, Ordering::Release);
+        let grace = expects_continue.then_some(Duration::from_secs(1));
+        Self::Stream(Box::new(Stream { body, progress, patience, timer: Timer::default(), grace }))
+    }
+}
+
+impl Progress {
+    /// Nothing is left to send: the state of a body that is empty or held whole.
+    pub(super) fn finished(bytes: u64) -> Self {
+        Self { bytes: bytes.into(), done: true.into(), ..Self::default() }
+    }
+
+    /// Bytes handed to the connection.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The last byte was handed to the connection.
+    pub(super) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// The agent's side broke off.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Moves with every piece: unchanged means stalled.
+    pub(super) fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    /// The destination said `100 Continue`.
+    pub(super) fn go_on(&self) {
+        self.gate.open.store(true, Ordering::Release);
+        if let Some(waker) = self.gate.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            waker.wake();
+        }
+    }
+
+    fn poll_gate(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.gate.open.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        *self.gate.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+        if self.gate.open.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Stream {
+    fn poll_go(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(grace) = self.grace else { return Poll::Ready(()) };
+        if self.progress.poll_gate(cx).is_pending() {
+            ready!(self.timer.poll(cx, grace));
+            self.progress.go_on();
+        }
+        self.timer.stop();
+        self.grace = None;
+        Poll::Ready(())
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        ready!(self.poll_go(cx));
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Pending => {
+                ready!(self.timer.poll(cx, self.patience));
+                self.progress.failed.store(true, Ordering::Release);
+                Poll::Ready(Some(Err(UploadError::Slow)))
+            }
+            Poll::Ready(None) => {
+                self.progress.done.store(true, Ordering::Release);
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.progress.failed.store(true, Ordering::Release);
+                Poll::Ready(Some(Err(UploadError::Broken(error))))
+            }
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(self.pass(frame)))),
+        }
+    }
+
+    fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        self.timer.stop();
+        self.progress.steps.fetch_add(1, Ordering::Relaxed);
+        if let Some(data) = frame.data_ref() {
+            self.progress.bytes.fetch_add(u64::try_from(data.len()).unwrap_or_default(), Ordering::Relaxed);
+        }
+        if self.body.is_end_stream() {
+            self.progress.done.store(true, Ordering::Release);
+        }
+        match frame.into_trailers() {
+            Ok(mut trailers) => {
+                drop_forbidden_trailers(&mut trailers);
+                Frame::trailers(trailers)
+            }
+            Err(frame) => frame,
+        }
+    }
+}
+
+/// Removes from trailers what frames, routes or authenticates (RFC 9110, section 6.5.1).
+pub(super) fn drop_forbidden_trailers(trailers: &mut HeaderMap) {
+    const FORBIDDEN: [&str; 14] = [
+        "authorization",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "host",
+        "set-cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "connection",
+        "upgrade",
+        "www-authenticate",
+        "forwarded",
+    ];
+    let doomed: Vec<_> = trailers
+        .keys()
+        .filter(|name| {
+            let name = name.as_str();
+            FORBIDDEN.contains(&name) || name.starts_with("proxy-") || name.starts_with("x-forwarded-")
+        })
+        .cloned()
+        .collect();
+    for name in doomed {
+        trailers.remove(name);
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Stream(stream) => stream.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Stream(stream) => stream.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or_default()),
+            Self::Stream(stream) => stream.body.size_hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trailers_that_would_frame_or_authenticate_are_dropped() {
+        let mut trailers = HeaderMap::new();
+        for name in
+            ["authorization", "x-forwarded-for", "proxy-authorization", "content-length", "grpc-status", "x-checksum"]
+        {
+            trailers.insert(name, "1".parse().unwrap());
+        }
+        drop_forbidden_trailers(&mut trailers);
+        let mut left: Vec<_> = trailers.keys().map(http::HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["grpc-status", "x-checksum"]);
+    }
+}

@@ -1,0 +1,11 @@
+//! The harness: a sidecar in this process, origins that record, and an agent.
+
+pub mod client;
+pub mod origin;
+pub mod pki;
+pub mod sidecar;
+
+pub use client::{Agent, Answer};
+pub use origin::{Origin, Received, Speaks};
+pub use pki::Pki;
+pub use sidecar::Sidecar;

@@ -1,0 +1,299 @@
+//! A sidecar in this process, on port 0; dropping it stops it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use nexus_sidecar::app::{self, Parts, Reloader};
+use nexus_sidecar::audit::Audit;
+use nexus_sidecar::config::{
+    AuditConfig, AuditMode, AuthorityConfig, Config, KeySource, Limits, Listen, LogConfig, Timeouts, UpstreamConfig,
+};
+use nexus_sidecar::identity::Gate;
+use nexus_sidecar::lease::{LeaseSource, MemoryConnection, MemorySource};
+use nexus_sidecar::model::{Binding, Bindings, ConnectionName, Fields, Host, HostPattern, Secret, Strategy};
+use nexus_sidecar::telemetry::{Clock, Metrics, SystemClock, TestClock};
+use nexus_sidecar::tls::Ca;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use super::client::Agent;
+use super::origin::Origin;
+use super::pki::Pki;
+
+/// A sidecar that runs.
+pub struct Sidecar {
+    pub agent: Agent,
+    pub reloader: Reloader,
+    pub metrics: Arc<Metrics>,
+    pub source: Arc<MemorySource>,
+    pub clock: Arc<dyn Clock>,
+    pub refusals: Arc<Mutex<Vec<String>>>,
+    audit: Audit,
+    directory: TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    task: Option<tokio::task::JoinHandle<()>>,
+    admin: std::net::SocketAddr,
+}
+
+/// What a test says of its sidecar.
+pub struct Builder {
+    policy: String,
+    connections: Vec<(ConnectionName, Bindings, Fields)>,
+    ca_files: Vec<String>,
+    hosts: BTreeMap<Host, std::net::IpAddr>,
+    agents: Vec<(String, String)>,
+    at: Option<SystemTime>,
+    change: Vec<Box<dyn FnOnce(&mut Config)>>,
+}
+
+impl Sidecar {
+    pub fn builder() -> Builder {
+        Builder {
+            policy: String::new(),
+            connections: Vec::new(),
+            ca_files: Vec::new(),
+            hosts: BTreeMap::new(),
+            agents: Vec::new(),
+            at: None,
+            change: Vec::new(),
+        }
+    }
+
+    /// Every line of the audit so far, the buffered ones among them.
+    pub fn audit(&self) -> Vec<serde_json::Value> {
+        let mut lines = Vec::new();
+        let mut files: Vec<PathBuf> = std::fs::read_dir(self.audit_dir())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|e| e == "jsonl") && !path.ends_with("index.jsonl"))
+            .collect();
+        files.sort();
+        for file in files {
+            let text = std::fs::read_to_string(file).unwrap();
+            lines.extend(text.lines().map(|line| serde_json::from_str(line).unwrap()));
+        }
+        lines
+    }
+
+    /// The audit's outcomes, once there are `count` of them.
+    pub async fn outcomes(&self, count: usize) -> Vec<serde_json::Value> {
+        for _ in 0..500 {
+            let outcomes: Vec<_> = self.audit().into_iter().filter(|line| line["kind"] == "outcome").collect();
+            if outcomes.len() >= count {
+                return outcomes;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{count} outcomes were expected: {:#?}", self.audit());
+    }
+
+    pub fn audit_dir(&self) -> PathBuf {
+        self.directory.path().join("audit")
+    }
+
+    pub fn admin(&self) -> std::net::SocketAddr {
+        self.admin
+    }
+
+    /// Tells it to stop and waits until the drain is over.
+    pub async fn drain(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(task) = self.task.take() {
+            task.await.unwrap();
+        }
+        self.audit.close().unwrap();
+    }
+
+    /// Begins to stop, without waiting.
+    pub fn begin_drain(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+
+    /// Takes new rules, as a reload does.
+    pub fn reload(&self, policy: &str) {
+        let file = self.directory.path().join("policy-next.yaml");
+        std::fs::write(&file, policy).unwrap();
+        self.reloader.policy(app::load_policy(&[file]).unwrap_or_else(|problems| panic!("{problems}")));
+    }
+}
+
+impl Builder {
+    /// The rules; `version: 1` is added.
+    #[must_use]
+    pub fn policy(mut self, text: impl AsRef<str>) -> Self {
+        self.policy = format!("version: 1\n{}", text.as_ref());
+        self
+    }
+
+    /// A connection in memory.
+    #[must_use]
+    pub fn connection(
+        mut self,
+        name: &str,
+        strategy: serde_json::Value,
+        hosts: &[&str],
+        fields: &[(&str, &str)],
+    ) -> Self {
+        let hosts = hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect();
+        let binding = Binding { hosts, strategy: Strategy::from_json(&strategy).unwrap() };
+        let mut credentials = Fields::new();
+        for (field, value) in fields {
+            credentials.insert(*field, Secret::new(*value));
+        }
+        self.connections.push((
+            ConnectionName::parse(name).unwrap(),
+            Bindings::new(vec![binding], true).unwrap(),
+            credentials,
+        ));
+        self
+    }
+
+    /// Trusts an authority's certificates upstream.
+    #[must_use]
+    pub fn trusts(mut self, pki: &Pki) -> Self {
+        self.ca_files.push(pki.pem.clone());
+        self
+    }
+
+    /// A name that stands for an origin's address.
+    #[must_use]
+    pub fn host(mut self, name: &str, origin: &Origin) -> Self {
+        self.hosts.insert(Host::parse(name).unwrap(), origin.address.ip());
+        self
+    }
+
+    /// An agent with a password; without any, callers are anonymous.
+    #[must_use]
+    pub fn agent(mut self, name: &str, password: &str) -> Self {
+        self.agents.push((name.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// The time of day at the start; the clock then moves only when told.
+    #[must_use]
+    pub fn at(mut self, wall: SystemTime) -> Self {
+        self.at = Some(wall);
+        self
+    }
+
+    /// Any other setting.
+    #[must_use]
+    pub fn configure(mut self, change: impl FnOnce(&mut Config) + 'static) -> Self {
+        self.change.push(Box::new(change));
+        self
+    }
+
+    pub async fn start(self) -> Sidecar {
+        let directory = TempDir::new().unwrap();
+        let policy = directory.path().join("policy.yaml");
+        std::fs::write(&policy, &self.policy).unwrap();
+        let mut config = config(directory.path());
+        config.listen.proxy = vec!["127.0.0.1:0".parse().unwrap()];
+        config.listen.admin = vec!["127.0.0.1:0".parse().unwrap()];
+        config.upstream.hosts = self.hosts;
+        for (index, pem) in self.ca_files.iter().enumerate() {
+            let file = directory.path().join(format!("ca-{index}.pem"));
+            std::fs::write(&file, pem).unwrap();
+            config.upstream.ca_files.push(file);
+        }
+        for change in self.change {
+            change(&mut config);
+        }
+        let clock: Arc<dyn Clock> = match self.at {
+            Some(wall) => Arc::new(TestClock::at(wall)),
+            None => Arc::new(SystemClock),
+        };
+        let memory = self.connections.into_iter().map(|(name, bindings, credentials)| MemoryConnection {
+            name,
+            bindings,
+            fields: credentials,
+            expires_at: None,
+        });
+        let source = Arc::new(MemorySource::new(memory));
+        let agents: Vec<_> =
+            self.agents.iter().map(|(name, password)| (name.clone(), Secret::new(password.as_str()))).collect();
+        let anonymous = agents.is_empty();
+        let audit = Audit::open(&config.audit, Arc::clone(&clock)).unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let refusals: Arc<Mutex<Vec<String>>> = Arc::default();
+        let told = Arc::clone(&refusals);
+        let bound = app::bind(Parts {
+            policy: app::load_policy(&[policy]).unwrap_or_else(|problems| panic!("{problems}")),
+            config,
+            gate: Arc::new(Gate::named(agents, anonymous)),
+            ca: Ca::ephemeral(clock.wall()).unwrap(),
+            source: Arc::clone(&source) as Arc<dyn LeaseSource>,
+            audit: audit.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+            on_refusal: Some(Box::new(move |refusal, asked| {
+                told.lock().unwrap().push(format!("{} {asked}", refusal.code().as_str()));
+            })),
+        })
+        .await
+        .unwrap();
+        let agent =
+            Agent { proxy: bound.proxy()[0], trust: bound.trust_pem(), credentials: self.agents.first().cloned() };
+        let admin = bound.admin()[0];
+        let reloader = bound.reloader();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(bound.run(async {
+            let _ = stopped.await;
+        }));
+        Sidecar {
+            agent,
+            reloader,
+            metrics,
+            source,
+            clock,
+            refusals,
+            audit,
+            directory,
+            stop: Some(stop),
+            task: Some(task),
+            admin,
+        }
+    }
+}
+
+fn config(home: &std::path::Path) -> Config {
+    let seconds = Duration::from_secs;
+    Config {
+        file: None,
+        listen: Listen::default(),
+        authority: AuthorityConfig { data_dir: home.join("data"), key: KeySource::File(home.join("key")) },
+        ca_dir: home.join("ca"),
+        upstream: UpstreamConfig { ca_files: Vec::new(), hosts: BTreeMap::new(), max_idle_per_key: 64, max_idle: 256 },
+        limits: Limits { header: 64 * 1024, buffer: 1024 * 1024, connections: 1024, streams: 100, leaves: 100 },
+        timeouts: Timeouts {
+            header: seconds(5),
+            handshake: seconds(5),
+            keep_alive: seconds(30),
+            connect: seconds(5),
+            response: seconds(10),
+            body: seconds(10),
+            idle: seconds(30),
+            tunnel: seconds(30),
+            lease: seconds(5),
+            drain: seconds(5),
+        },
+        agents: Vec::new(),
+        anonymous: true,
+        cleartext: false,
+        connections: BTreeMap::new(),
+        policy: Vec::new(),
+        audit: AuditConfig {
+            mode: AuditMode::Required,
+            dir: home.join("audit"),
+            key_file: home.join("audit.key"),
+            max_file: 1 << 30,
+        },
+        log: LogConfig::default(),
+    }
+}
