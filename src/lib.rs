@@ -32,6 +32,7 @@ pub mod authority;
 
 pub mod app;
 
+#[cfg(feature = "authority")]
 pub mod demo;
 
 pub mod cli;

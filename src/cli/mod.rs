@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod audit;
 #[cfg(feature = "authority")]
 mod connection;
+#[cfg(feature = "authority")]
 mod demo;
 mod descriptors;
 mod environment;
@@ -70,6 +71,7 @@ enum Command {
     Policy(policy::Args),
     Audit(audit::Args),
     Ready(ready::Args),
+    #[cfg(feature = "authority")]
     Demo(demo::Args),
 }
 
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Policy(args) => policy::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Ready(args) => ready::run(args),
+        #[cfg(feature = "authority")]
         Command::Demo(args) => demo::run(args),
     }
 }
