@@ -250,3 +250,41 @@ fn what_cannot_be_opened_says_why() {
     let error = Audit::open(&config(Path::new("/dev/full"), AuditMode::Required), clock()).err().unwrap();
     assert!(matches!(error, AuditError::Folder { .. }), "{error}");
 }
+
+/// Prints what an intent and an outcome cost together. Measured, not asserted: run it with
+/// `cargo test --release -- --ignored --nocapture what_a_request_costs`.
+#[test]
+#[ignore = "a measurement"]
+#[expect(clippy::print_stdout, reason = "it prints a measurement")]
+fn what_a_request_costs() {
+    const REQUESTS: u64 = 100_000;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let clock = Arc::new(crate::telemetry::SystemClock);
+    for mode in [AuditMode::Required, AuditMode::BestEffort, AuditMode::Durable] {
+        let dir = tempfile::tempdir().unwrap();
+        let audit = Audit::open(&config(dir.path(), mode), clock.clone()).unwrap();
+        let requests = if mode == AuditMode::Durable { 500 } else { REQUESTS };
+        let cpu = || rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let (start, before) = (Instant::now(), cpu());
+        for number in 0..requests {
+            let mut entry = audit.entry(facts(number)).unwrap();
+            runtime.block_on(entry.intent(intent())).unwrap();
+            let mut outcome = answered();
+            outcome.stages.total = Duration::from_micros(number);
+            outcome.stages.upstream = Duration::from_micros(number);
+            entry.outcome(outcome);
+        }
+        let (wall, after) = (start.elapsed(), cpu());
+        let spent = (after.tv_sec - before.tv_sec) * 1_000_000_000 + after.tv_nsec - before.tv_nsec;
+        audit.close().unwrap();
+        let start = Instant::now();
+        let report = verify(dir.path(), &dir.path().join("key"), &[]).unwrap();
+        let speed = report.lines as f64 / start.elapsed().as_secs_f64();
+        assert_eq!((report.requests, report.findings.len()), (requests, 0));
+        println!(
+            "{mode:?}: {} ns of CPU and {} ns a request; verify {speed:.0} lines/s",
+            spent / requests as i64,
+            wall.as_nanos() / u128::from(requests)
+        );
+    }
+}
