@@ -105,17 +105,17 @@ pub enum ConnectionError {
 
 impl NewConnection {
     /// Checks what can be checked without a store, and answers the contract.
-    pub fn check(&self) -> Result<Bindings, ConnectionError> {
+    pub fn check(&self, now: SystemTime) -> Result<Bindings, ConnectionError> {
         let bindings = Bindings::new(self.bindings.clone(), self.owned)?;
         check_fields(&bindings, &self.fields)?;
-        Ok(bindings)
+        end(self.expires_at, seconds(now)).map(|_| bindings)
     }
 }
 
 impl Authority {
     /// Makes a connection.
     pub fn add(&self, new: NewConnection) -> Result<Connection, ConnectionError> {
-        let bindings = new.check()?;
+        let bindings = new.check(self.clock.wall())?;
         let now = self.now();
         let mut row = Row {
             id: fresh_id(&new.name)?,

@@ -18,7 +18,7 @@ use super::{harden, start, store};
 use crate::authority::{Authority, ConnectionError, NewConnection};
 use crate::config::Config;
 use crate::model::{Bindings, ConnectionName};
-use crate::telemetry::SystemClock;
+use crate::telemetry::{Clock as _, SystemClock};
 
 mod contract;
 mod input;
@@ -182,7 +182,7 @@ fn add(config: &Config, args: Add) -> Result<(), Failure> {
     })?;
     let Add { name, owned, values: Values { expires_at, .. }, .. } = args;
     let new = NewConnection { name, bindings: vec![binding], owned, fields, expires_at };
-    new.check().map_err(|error| refused(&error))?;
+    new.check(SystemClock.wall()).map_err(|error| refused(&error))?;
     // A key may be read once only: from a descriptor, or from a person.
     let authority = opened.map_or_else(|| open(config), Ok)?;
     let made = authority.add(new).map_err(|error| refused(&error))?;

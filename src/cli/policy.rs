@@ -149,3 +149,64 @@ fn print(text: &str) -> Result<(), Failure> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    const POLICY: &str = "
+version: 1
+rules:
+  - { name: read, agent: bot, host: a.test, method: GET, headers: { x-kind: a }, connection: c }
+tests:
+  - { request: GET https://a.test/, agent: bot, headers: { x-kind: a }, expect: inject c }
+";
+
+    /// Answers as the program would, with POLICY in place of `POLICY` among the arguments.
+    fn answer_to(text: &str, line: &[&str]) -> Result<ExitCode, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("policy.yaml");
+        std::fs::write(&file, text).unwrap();
+        let line = line.iter().map(|word| if *word == "POLICY" { file.to_str().unwrap() } else { word });
+        answer(&Line::try_parse_from(["policy"].into_iter().chain(line)).unwrap().args)
+    }
+
+    #[test]
+    fn exit_codes() {
+        let url = "https://a.test/";
+        let failing = POLICY.replace("expect: inject c", "expect: deny");
+        for (text, line, want) in [
+            (POLICY, &["check", "POLICY"][..], exit::OK),
+            (POLICY, &["test", "POLICY"], exit::OK),
+            (&*failing, &["test", "POLICY"], exit::FAILED),
+            (&*failing, &["check", "POLICY"], exit::OK),
+            ("version: 2", &["check", "POLICY", "--json"], exit::USAGE),
+            (
+                POLICY,
+                &["explain", "GET", url, "--agent", "bot", "--header", "X-Kind: a", "--policy", "POLICY"],
+                exit::OK,
+            ),
+            (POLICY, &["explain", "GET", url, "--agent", "bot", "--policy", "POLICY"], exit::DENIED),
+            (POLICY, &["explain", "GET", "https://a.test/../x", "--policy", "POLICY", "--json"], exit::DENIED),
+        ] {
+            assert_eq!(answer_to(text, line), Ok(ExitCode::from(want)), "{line:?}");
+        }
+        for (text, line, want) in [
+            ("version: 2", &["check", "POLICY"][..], "policy.yaml:1:10: this version"),
+            (POLICY, &["explain", "GET", "ftp://a.test/", "--policy", "POLICY"], "neither http:// nor https://"),
+            (POLICY, &["explain", "G T", url, "--policy", "POLICY"], "no method"),
+            (POLICY, &["explain", "GET", url, "--header", "x", "--policy", "POLICY"], "no header"),
+        ] {
+            let failure = answer_to(text, line).unwrap_err();
+            assert!(failure.code() == exit::USAGE && failure.message().contains(want), "{failure:?}");
+        }
+    }
+}

@@ -63,7 +63,12 @@ fn execute(args: &Args) -> Result<ExitCode, Failure> {
         clock,
         on_refusal: None,
     };
-    start::block_on(serve(parts, args.config.clone()))
+    let audit = parts.audit.clone();
+    let ended = start::block_on(serve(parts, args.config.clone()));
+    audit.close().map_err(|error| Failure::because(&error))?;
+    ended?;
+    tracing::info!("stopped");
+    Ok(ExitCode::from(exit::OK))
 }
 
 /// The store and the CA, whose key is sealed under the store's.
@@ -86,11 +91,10 @@ fn gate(config: &Config) -> Result<Gate, Failure> {
     Ok(Gate::named(passwords::read(&config.agents)?, config.anonymous))
 }
 
-/// Serves until a signal, drains, and closes the audit.
-async fn serve(parts: Parts, file: PathBuf) -> Result<ExitCode, Failure> {
+/// Serves until a signal, and drains.
+async fn serve(parts: Parts, file: PathBuf) -> Result<(), Failure> {
     let mut stop = Stop::listen()?;
     let follower = reload::Follower::new(file, &parts)?;
-    let audit = parts.audit.clone();
     let bound = app::bind(parts).await.map_err(|error| Failure::because(&error))?;
     announce(&bound);
     let following = tokio::spawn(follower.follow(bound.reloader()));
@@ -113,10 +117,7 @@ async fn serve(parts: Parts, file: PathBuf) -> Result<ExitCode, Failure> {
         }
     };
     following.abort();
-    audit.close().map_err(|error| Failure::because(&error))?;
-    ended.map_err(|_| Failure::failed("the sidecar stopped serving; the log has the reason"))?;
-    tracing::info!("stopped");
-    Ok(ExitCode::from(exit::OK))
+    ended.map_err(|_| Failure::failed("the sidecar stopped serving; the log has the reason"))
 }
 
 fn announce(bound: &Bound) {

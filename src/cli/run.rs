@@ -101,11 +101,15 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
         clock,
         on_refusal: Some(Box::new(move |refusal, destination| counted.add(refusal, destination))),
     };
+    let audit = parts.audit.clone();
     let ended = start::block_on(run.beside(parts));
+    let closed = audit.close().map_err(|error| Failure::because(&error));
     if let Some(text) = tally.text() {
         say(&format!("{text}\n  see {} and: nexus-sidecar audit tail", log.display()));
     }
-    ended.map(ExitCode::from)
+    let code = ended?;
+    closed?;
+    Ok(ExitCode::from(code))
 }
 
 /// What the command needs beside the sidecar's own parts.
@@ -122,7 +126,7 @@ impl Run {
     async fn beside(self, parts: Parts) -> Result<u8, Failure> {
         let mut signals =
             Signals::listen().map_err(|error| Failure::failed(format!("cannot listen to signals: {error}")))?;
-        let (gate, audit) = (Arc::clone(&parts.gate), parts.audit.clone());
+        let gate = Arc::clone(&parts.gate);
         let bound = app::bind(parts).await.map_err(|error| Failure::because(&error))?;
         let trust = Self::trust(&bound)?;
         let proxy = *bound.proxy().first().ok_or_else(|| Failure::failed("the sidecar has no address"))?;
@@ -137,10 +141,7 @@ impl Run {
             _ = serving => {}
             () = signals.interrupted() => {}
         }
-        match audit.close() {
-            Err(error) if ended.is_ok() => Err(Failure::because(&error)),
-            _ => ended,
-        }
+        ended
     }
 
     /// Starts the command and waits for its end.

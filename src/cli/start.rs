@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 
@@ -17,6 +18,9 @@ use crate::telemetry::{self, Clock, LogSettings, Sink};
 
 /// Threads that serve: two keep each other company while one signs, and cost little.
 const WORKERS: usize = 2;
+
+/// A thread that is stuck in a system call is not waited for longer than this.
+const GOOD_BYE: Duration = Duration::from_millis(500);
 
 /// Shown to whoever starts without a policy.
 const EXAMPLE: &str = "\
@@ -94,7 +98,8 @@ pub(super) fn random_password() -> Result<[u8; 32], Failure> {
     Ok(bytes)
 }
 
-/// Runs a future on a runtime of its own. What is left of its tasks ends with it.
+/// Runs a future on a runtime of its own. What is left of its tasks is dropped before this returns,
+/// so that an audit that is closed afterwards has an outcome for each.
 pub(super) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
@@ -102,7 +107,7 @@ pub(super) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> R
         .build()
         .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
     let result = runtime.block_on(future);
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(GOOD_BYE);
     result
 }
 

@@ -130,7 +130,7 @@ impl<'a> Occurrences<'a> {
 
     /// Notes a pair if a lenient reader takes it for this item.
     fn see(&mut self, piece: &str, name: &str) -> bool {
-        let named = decode_form(name_of(piece)).to_lowercase() == name.to_lowercase();
+        let named = same_name(&decode_form(name_of(piece)), name);
         if named {
             self.count += 1;
             self.readings.push(decode_form(value_of(piece)).to_lowercase());
@@ -138,10 +138,15 @@ impl<'a> Occurrences<'a> {
         named
     }
 
-    /// Finds a header. A list in one line is several occurrences to a lenient reader.
+    /// Finds a header. A list in one line is several occurrences to a lenient reader, and where
+    /// headers become variables (RFC 3875, section 4.1.18) `X_A` is `X-A`.
     pub(super) fn in_headers(headers: &'a HeaderMap, name: &HeaderName) -> Self {
         let mut found = Self::default();
-        for value in headers.get_all(name) {
+        for (other, value) in headers {
+            let exact = other == name;
+            if !exact && !(other.as_str().contains('_') && other.as_str().replace('_', "-") == name.as_str()) {
+                continue;
+            }
             let text = String::from_utf8_lossy(value.as_bytes());
             found.count += 1;
             found.readings.push(text.to_lowercase());
@@ -149,10 +154,17 @@ impl<'a> Occurrences<'a> {
                 found.is_list = true;
                 found.readings.extend(text.split(',').map(|part| part.trim().to_lowercase()));
             }
-            found.exact.push(text);
+            if exact {
+                found.exact.push(text);
+            }
         }
         found
     }
+}
+
+/// Compares as a reader that ignores case does.
+fn same_name(a: &str, b: &str) -> bool {
+    a.eq_ignore_ascii_case(b) || (!a.is_ascii() && a.to_lowercase() == b.to_lowercase())
 }
 
 fn name_of(piece: &str) -> &str {
@@ -198,7 +210,9 @@ pub(super) fn override_items(query: &Query) -> impl Iterator<Item = Cow<'_, str>
     const NAMES: [&str; 6] =
         ["_method", "$httpmethod", "x-http-method-override", "x-http-method", "x-method-override", "httpmethod"];
     let parts = query.pieces().flat_map(|piece| piece.split(';'));
-    parts.map(|part| decode_form(name_of(part))).filter(|name| NAMES.contains(&name.to_ascii_lowercase().as_str()))
+    parts
+        .map(|part| decode_form(name_of(part)))
+        .filter(|name| NAMES.iter().any(|known| known.eq_ignore_ascii_case(name)))
 }
 
 #[cfg(test)]
@@ -270,6 +284,25 @@ mod tests {
         assert_eq!(of("read*"), (false, true));
         assert_eq!(of("delete"), (false, true));
         assert_eq!(of("read, *"), (true, true));
+    }
+
+    #[test]
+    fn an_underscore_is_a_hyphen_to_some() {
+        let name = HeaderName::from_static("x-action");
+        let of = |lines: &[(&'static str, &'static str)]| {
+            let line = |(name, value): &(&'static str, &'static str)| {
+                (HeaderName::from_static(name), http::HeaderValue::from_static(value))
+            };
+            let headers: HeaderMap = lines.iter().map(line).collect();
+            let matcher = Matcher { name: "x-action".into(), pattern: Some("read".into()) };
+            let item = Item::new(Place::Header(name.clone()), &matcher);
+            let found = Occurrences::in_headers(&headers, &name);
+            (item.strictly(&found), item.leniently(&found))
+        };
+        assert_eq!(of(&[("x-action", "read")]), (true, true));
+        assert_eq!(of(&[("x-action", "read"), ("x_action", "delete")]), (false, true));
+        assert_eq!(of(&[("x_action", "read")]), (false, true));
+        assert_eq!(of(&[("x-actions", "read"), ("x_actio", "read")]), (false, false));
     }
 
     #[test]

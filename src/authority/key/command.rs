@@ -72,24 +72,25 @@ fn stop(child: &mut Child) {
 mod tests {
     use super::*;
 
-    fn run(argv: &[&str]) -> Result<Secret, KeyError> {
+    fn run(argv: &[&str], timeout: Duration) -> Result<Secret, KeyError> {
         let argv: Vec<String> = argv.iter().map(|&part| part.to_owned()).collect();
-        read_within(&argv, Duration::from_millis(500))
+        read_within(&argv, timeout)
     }
 
     #[test]
     fn a_command_gives_the_key_or_says_why_not() {
-        let key = run(&["echo", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="]).unwrap();
+        let (long, short) = (Duration::from_secs(20), Duration::from_millis(300));
+        let key = run(&["echo", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="], long).unwrap();
         assert_eq!(key.expose(), [1; 32]);
-        for (argv, why) in [
-            (&["false"][..], "failed"),
-            (&["/nonexistent/key-command"], "cannot be started"),
-            (&["sleep", "60"], "no answer"),
-            (&["sh", "-c", "exec >&-; sleep 60"], "did not end"),
-            (&["echo", "hunter2"], "does not hold a key"),
-            (&[], "is empty"),
+        for (argv, timeout, why) in [
+            (&["false"][..], long, "failed"),
+            (&["/nonexistent/key-command"], long, "cannot be started"),
+            (&["sleep", "9"], short, "no answer"),
+            (&["sh", "-c", "exec >&-; sleep 9"], Duration::from_secs(2), "did not end"),
+            (&["echo", "hunter2"], long, "does not hold a key"),
+            (&[], long, "is empty"),
         ] {
-            let error = run(argv).unwrap_err().to_string();
+            let error = run(argv, timeout).unwrap_err().to_string();
             assert!(error.contains(why) && !error.contains("hunter2"), "{error}");
         }
     }

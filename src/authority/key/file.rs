@@ -33,7 +33,7 @@ fn read(path: &Path) -> Result<Secret, KeyError> {
     }
     let mode = about.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(KeyError::Open { path: path.to_owned(), mode });
+        return Err(KeyError::Exposed { path: path.to_owned(), mode });
     }
     let mut text = Zeroizing::new(Vec::with_capacity(LONGEST as usize));
     file.take(LONGEST).read_to_end(&mut text).map_err(cannot("read the key file", path))?;

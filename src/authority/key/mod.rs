@@ -56,7 +56,7 @@ pub enum KeyError {
     },
     /// Others can read or write it.
     #[error("the key file {path} has mode {mode:03o}, so others than its owner may use it: run chmod 600 {path}")]
-    Open {
+    Exposed {
         /// The file.
         path: PathBuf,
         /// Its permission bits.

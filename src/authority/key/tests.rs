@@ -43,7 +43,7 @@ fn a_file_that_others_may_read_and_what_is_no_key_are_refused() {
     for mode in [0o640, 0o604, 0o660, 0o601] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let error = read_from(folder.path(), KeySource::File(path.clone())).unwrap_err();
-        assert!(matches!(error, KeyError::Open { .. }) && error.to_string().contains("chmod 600"), "{error}");
+        assert!(matches!(error, KeyError::Exposed { .. }) && error.to_string().contains("chmod 600"), "{error}");
     }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
     assert!(read_from(folder.path(), KeySource::File(path.clone())).is_ok());

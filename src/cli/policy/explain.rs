@@ -9,7 +9,8 @@ use super::{print, print_json};
 use crate::cli::exit;
 use crate::cli::failure::Failure;
 use crate::identity::Agent;
-use crate::policy::{self, Explanation, NOBODY, Outcome, Policy, Tried, TriedVerdict};
+use crate::model::Code;
+use crate::policy::{self, Explanation, NOBODY, Outcome, Policy, Tried, TriedVerdict, UrlError};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,8 +47,11 @@ impl Explain {
     pub(super) fn run(&self, policy: &Policy, json: bool) -> Result<ExitCode, Failure> {
         let method = Method::from_bytes(self.method.as_bytes())
             .map_err(|_| Failure::usage(format!("{:?} is no method", self.method)))?;
-        let target = policy::request(&method, &self.url)
-            .map_err(|error| Failure::usage(format!("no such request is ever forwarded: {error}")))?;
+        let target = match policy::request(&method, &self.url) {
+            Ok(target) => target,
+            Err(error @ (UrlError::Path(_) | UrlError::Query)) => return never_asked(&error, json),
+            Err(error) => return Err(Failure::usage(format!("{:?}: {error}", self.url))),
+        };
         let headers = self.headers.iter().map(|line| header(line)).collect::<Result<HeaderMap, Failure>>()?;
         let agent = Agent::hypothetical(self.agent.as_deref().unwrap_or(NOBODY));
         let explanation = policy.explain(&agent, &target, &headers);
@@ -60,6 +64,19 @@ impl Explain {
         let denied = matches!(explanation.outcome, Outcome::Deny(_));
         Ok(ExitCode::from(if denied { exit::DENIED } else { exit::OK }))
     }
+}
+
+/// A request that is answered with 400 before any policy is asked.
+fn never_asked(error: &UrlError, json: bool) -> Result<ExitCode, Failure> {
+    let code = Code::InvalidRequest;
+    let message =
+        format!("{error}: such a request is answered with {} before the policy is asked", code.status().as_u16());
+    if json {
+        print_json(&json!({ "decision": { "action": "deny", "code": code.as_str(), "message": message } }))?;
+    } else {
+        print(&format!("deny: {message}\n"))?;
+    }
+    Ok(ExitCode::from(exit::DENIED))
 }
 
 fn header(line: &str) -> Result<(HeaderName, HeaderValue), Failure> {

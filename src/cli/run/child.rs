@@ -4,7 +4,7 @@
 //! the port without a password; in exchange we reap what is handed to us.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::process::Command;
 use std::task::Poll;
@@ -78,11 +78,25 @@ pub(super) fn start(command: &[OsString], environment: &BTreeMap<OsString, OsStr
     let Some((program, arguments)) = command.split_first() else {
         return Err(Failure::usage("no command was given after --"));
     };
-    let child = Command::new(program).args(arguments).env_clear().envs(environment).spawn().map_err(|error| {
-        let code = if error.kind() == io::ErrorKind::NotFound { exit::NOT_FOUND } else { exit::NOT_EXECUTABLE };
-        Failure::with_code(code, format!("cannot start {}: {error}", program.display()))
-    })?;
+    let child = Command::new(program).args(arguments).env_clear().envs(environment).spawn();
+    let child = child.map_err(|error| not_started(program, environment.get(OsStr::new("PATH")), &error))?;
     Ok(Pid::from_child(&child))
+}
+
+/// Says why a command was not started, with the exit code of a shell. A folder of `PATH` that may
+/// not be entered makes the system say "permission denied" of a program that is nowhere.
+fn not_started(program: &OsStr, path: Option<&OsString>, error: &io::Error) -> Failure {
+    let named = program.as_encoded_bytes().contains(&b'/');
+    let somewhere =
+        named || path.is_some_and(|path| std::env::split_paths(path).any(|folder| folder.join(program).is_file()));
+    let program = program.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => Failure::with_code(exit::NOT_FOUND, format!("cannot start {program}: {error}")),
+        io::ErrorKind::PermissionDenied if !somewhere => {
+            Failure::with_code(exit::NOT_FOUND, format!("cannot start {program}: it is in no folder of PATH"))
+        }
+        _ => Failure::with_code(exit::NOT_EXECUTABLE, format!("cannot start {program}: {error}")),
+    }
 }
 
 /// Waits until the command ends, passing signals on and reaping what was handed to us.
@@ -172,7 +186,17 @@ mod tests {
         assert_eq!(code("/nowhere/at-all"), 127);
         assert_eq!(code("/etc/hostname"), 126);
         assert_eq!(code("/"), 126);
+        assert_eq!(code("no-such-program-at-all"), 127);
         assert_eq!(start(&[], &BTreeMap::new()).unwrap_err().code(), 2);
+    }
+
+    #[test]
+    fn a_closed_folder_of_path_does_not_make_a_program_exist() {
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let code = |program: &str| not_started(OsStr::new(program), Some(&"/etc:/nowhere".into()), &denied).code();
+        assert_eq!(code("no-such-program-at-all"), 127);
+        assert_eq!(code("hostname"), 126);
+        assert_eq!(code("/nowhere/x"), 126);
     }
 
     #[test]
