@@ -94,7 +94,7 @@ fn gate(config: &Config) -> Result<Gate, Failure> {
 /// Serves until a signal, and drains.
 async fn serve(parts: Parts, file: PathBuf) -> Result<(), Failure> {
     let mut stop = Stop::listen()?;
-    let follower = reload::Follower::new(file, &parts)?;
+    let follower = reload::Follower::new(file, &parts.config, &parts.metrics)?;
     let bound = app::bind(parts).await.map_err(|error| Failure::because(&error))?;
     announce(&bound);
     let following = tokio::spawn(follower.follow(bound.reloader()));

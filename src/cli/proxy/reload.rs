@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
-use crate::app::{Parts, Reloader};
+use crate::app::Reloader;
 use crate::cli::failure::Failure;
 use crate::cli::start;
 use crate::config::{Config, FileSet};
@@ -40,11 +40,11 @@ struct Loaded {
 
 impl Follower {
     /// Looks at the files that a sidecar starts with.
-    pub(super) fn new(file: PathBuf, parts: &Parts) -> Result<Self, Failure> {
+    pub(super) fn new(file: PathBuf, config: &Config, metrics: &Arc<Metrics>) -> Result<Self, Failure> {
         let hangup = signal(SignalKind::hangup())
             .map_err(|error| Failure::failed(format!("cannot listen to signals: {error}")))?;
-        let files = FileSet::new(files(&file, &parts.config));
-        Ok(Self { file, running: parts.config.clone(), files, metrics: Arc::clone(&parts.metrics), hangup })
+        let files = FileSet::new(files(&file, config));
+        Ok(Self { file, running: config.clone(), files, metrics: Arc::clone(metrics), hangup })
     }
 
     /// Follows them until dropped. SIGHUP reads them at once, moved or not.
@@ -127,4 +127,93 @@ impl Follower {
 fn files(file: &Path, config: &Config) -> Vec<PathBuf> {
     let passwords = config.agents.iter().map(|agent| agent.proxy_password_file.clone());
     [file.to_owned()].into_iter().chain(config.policy.iter().cloned()).chain(passwords).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const POLICY: &str = "version: 1\nrules:\n  - { name: a, host: a.test, action: forward }\n";
+
+    struct Files(tempfile::TempDir);
+
+    impl Files {
+        fn new() -> Self {
+            let files = Self(tempfile::tempdir().unwrap());
+            files.write("one.yaml", POLICY);
+            files.password("pw", "secret");
+            files.configure("one.yaml", "pw");
+            files
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            fs::write(self.path(name), text).unwrap();
+        }
+
+        fn password(&self, name: &str, text: &str) {
+            self.write(name, text);
+            fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+
+        fn configure(&self, policy: &str, password: &str) {
+            let (folder, password) = (self.0.path().display(), self.path(password));
+            let text = format!(
+                "version: 1\nlisten: {{ proxy: '127.0.0.1:0' }}\npolicy: [{policy}]\nca: {{ dir: {folder}/ca }}\n\
+                 agents: [ {{ name: bot, proxy_password_file: {} }} ]\n",
+                password.display()
+            );
+            self.write("c.yaml", &text);
+        }
+
+        fn follower(&self) -> Follower {
+            let file = self.path("c.yaml");
+            let config = start::config(Some(&file)).unwrap();
+            Follower::new(file, &config, &Arc::new(Metrics::new())).unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_set_is_taken_as_a_whole_or_not_at_all() {
+        let files = Files::new();
+        let mut follower = files.follower();
+        let before = follower.load().unwrap().policy.version().to_string();
+        files.write("one.yaml", &POLICY.replace("a.test", "b.test"));
+        assert!(follower.files.moved());
+        assert_ne!(*before, **follower.load().unwrap().policy.version());
+        files.password("pw", "");
+        assert!(follower.files.moved() && follower.load().is_err());
+        files.password("pw", "other");
+        files.write("one.yaml", "version: 1\nrules: 7\n");
+        assert!(follower.load().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_a_broken_set_names_is_followed() {
+        let files = Files::new();
+        let mut follower = files.follower();
+        files.configure("two.yaml", "pw");
+        assert!(follower.files.moved() && follower.load().is_err());
+        assert!(!follower.files.moved());
+        files.write("two.yaml", POLICY);
+        assert!(follower.files.moved() && follower.load().is_ok());
+        files.write("one.yaml", "");
+        assert!(!follower.files.moved(), "a file that is named no longer is followed no longer");
+    }
+
+    #[tokio::test]
+    async fn an_unreadable_configuration_leaves_the_set_as_it_was() {
+        let files = Files::new();
+        let mut follower = files.follower();
+        files.write("c.yaml", "version: [");
+        assert!(follower.files.moved() && follower.load().is_err());
+        files.write("one.yaml", &POLICY.replace("a.test", "b.test"));
+        assert!(follower.files.moved());
+    }
 }
