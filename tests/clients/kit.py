@@ -156,6 +156,9 @@ class Ran:
             raise AssertionError("a NEXUS_ variable reached the client")
         if parent := self._read("agent.parent"):
             raise AssertionError(f"the client could read its parent:\n{parent}")
+        verified = self.kit.as_user([self.kit.sidecar, "audit", "verify", "--config", self.kit.config])
+        if verified.returncode != 0 or not list((self.kit.home / "state").rglob("*.head")):
+            raise AssertionError(f"the audit does not verify: {verified.stdout!r} {verified.stderr!r}")
         for canary in canaries:
             found = leaks_below(canary, self.work) + leaks_below(canary, self.kit.home)
             printed = leaks(canary, self.done.stdout + self.done.stderr)
