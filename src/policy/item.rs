@@ -144,7 +144,8 @@ impl<'a> Occurrences<'a> {
         let mut found = Self::default();
         for (other, value) in headers {
             let exact = other == name;
-            if !exact && !(other.as_str().contains('_') && other.as_str().replace('_', "-") == name.as_str()) {
+            let alike = || other.as_str().contains('_') && other.as_str().replace('_', "-") == name.as_str();
+            if !exact && !alike() {
                 continue;
             }
             let text = String::from_utf8_lossy(value.as_bytes());

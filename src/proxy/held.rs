@@ -19,7 +19,10 @@ pub(super) async fn read(mut body: Incoming, limit: usize, patience: Duration) -
     loop {
         let frame = match tokio::time::timeout(patience, body.frame()).await {
             Err(_) => {
-                return Err(Refusal::new(Code::RequestTimeout, "the body that has to be signed did not arrive in time"));
+                return Err(Refusal::new(
+                    Code::RequestTimeout,
+                    "the body that has to be signed did not arrive in time",
+                ));
             }
             Ok(None) => return Ok(held.freeze()),
             Ok(Some(Err(error))) => {

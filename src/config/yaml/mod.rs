@@ -34,6 +34,8 @@ pub(super) fn parse(file: &Arc<PathBuf>, text: &str, findings: &mut Findings) ->
         findings.at(&start, format!("the file is longer than {LONGEST} bytes"));
         return None;
     }
+    // Some editors begin a file with a byte order mark, which the two parsers read differently.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let before = findings.len();
     let places = places::find(file, text, findings)?;
     if findings.len() > before {

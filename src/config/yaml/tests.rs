@@ -35,7 +35,11 @@ fn what_could_be_read_in_two_ways_is_refused_with_its_place() {
         let problems = problems(text);
         assert!(problems.contains(want), "{text}\n{want} is not in\n{problems}");
     }
-    assert!(problems(&format!("version: 1\nrules: {}", "[".repeat(40))).contains("nested too deeply"));
+    for open in ["[", "{a: ", "- ", "? "] {
+        let problems = problems(&format!("version: 1\nrules:\n  {}", open.repeat(200_000)));
+        let wants = ["nested too deeply", "plain text", "recursion limit"];
+        assert!(wants.iter().any(|want| problems.contains(want)), "{open}: {problems}");
+    }
     assert!(problems(&"#".repeat(2_000_000)).contains("longer than"));
 }
 
@@ -45,6 +49,14 @@ fn words_that_old_yaml_takes_for_booleans_are_text() {
     let document = Document::parse(Path::new("p"), text);
     assert!(document.problems.is_empty());
     assert_eq!((&*document.rules[0].name, &*document.rules[0].agents[0].value), ("no", "on"));
+}
+
+#[test]
+fn line_ends_and_byte_order_marks_are_those_of_any_editor() {
+    for text in ["version: 1\r\ndefault: deny\r\n", "\u{feff}version: 1\ndefault: deny\n"] {
+        let document = Document::parse(Path::new("p"), text);
+        assert!(document.problems.is_empty() && document.default.is_some(), "{text:?}: {:?}", document.problems);
+    }
 }
 
 #[test]
