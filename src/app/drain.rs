@@ -7,16 +7,14 @@ use tokio::sync::{mpsc, watch};
 
 use crate::proxy::Pipeline;
 
-/// Between two sweeps of the pool and two readings of the gauges.
+/// Between two sweeps of the pool.
 const CHORES: Duration = Duration::from_secs(5);
 
-/// Drops idle upstream connections and sets the gauges, for as long as it is polled.
+/// Drops idle upstream connections, for as long as it is polled.
 pub(super) async fn chores(pipeline: Arc<Pipeline>) {
     loop {
         tokio::time::sleep(CHORES).await;
         pipeline.sweep();
-        let (requests, tunnels) = pipeline.alive();
-        pipeline.metrics.alive(requests, tunnels);
     }
 }
 

@@ -194,7 +194,7 @@ impl Bound {
     }
 
     fn admin_state(&self, ready: &Arc<AtomicBool>) -> AdminState {
-        let pipeline = Arc::clone(&self.pipeline);
+        let (pipeline, gauged) = (Arc::clone(&self.pipeline), Arc::clone(&self.pipeline));
         let mode = match self.audit_mode {
             AuditMode::Required => "required",
             AuditMode::Durable => "durable",
@@ -202,6 +202,11 @@ impl Bound {
         };
         AdminState {
             metrics: Arc::clone(&self.pipeline.metrics),
+            gauges: Arc::new(move |metrics| {
+                let (requests, tunnels) = gauged.alive();
+                metrics.alive(requests, tunnels);
+                metrics.audit_write_failures(gauged.audit_failures());
+            }),
             trust_pem: self.leaves.trust_pem(),
             ready: Arc::clone(ready),
             status: Arc::new(move || {

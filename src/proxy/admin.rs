@@ -36,6 +36,8 @@ pub enum Surface {
 pub struct AdminState {
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Sets what is not counted as it happens; called before each `/metrics`.
+    pub gauges: Arc<dyn Fn(&Metrics) + Send + Sync>,
     /// The certificates that clients must trust.
     pub trust_pem: String,
     /// Whether requests are served: false before the start is done and from the drain on.
@@ -123,7 +125,10 @@ fn answer<B>(state: &AdminState, surface: Surface, local: SocketAddr, request: &
         ("/healthz", _) => text(StatusCode::OK, "ok\n"),
         ("/readyz", _) if state.ready.load(Ordering::Acquire) => text(StatusCode::OK, "ready\n"),
         ("/readyz", _) => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-        ("/metrics", Surface::Admin) => response(StatusCode::OK, Metrics::CONTENT_TYPE, state.metrics.encode()),
+        ("/metrics", Surface::Admin) => {
+            (state.gauges)(&state.metrics);
+            response(StatusCode::OK, Metrics::CONTENT_TYPE, state.metrics.encode())
+        }
         ("/ca.pem", Surface::Admin) => response(StatusCode::OK, "application/x-pem-file", state.trust_pem.clone()),
         ("/status", Surface::Admin) => response(StatusCode::OK, "application/json", format!("{}\n", (state.status)())),
         _ => text(StatusCode::NOT_FOUND, "not found\n"),
@@ -175,6 +180,7 @@ mod tests {
         let ready = Arc::new(AtomicBool::new(false));
         let state = Arc::new(AdminState {
             metrics: Arc::new(Metrics::new()),
+            gauges: Arc::new(|metrics| metrics.alive(7, 0)),
             trust_pem: "-----BEGIN CERTIFICATE-----\n".to_owned(),
             ready: Arc::clone(&ready),
             status: Arc::new(|| serde_json::json!({"version": "1"})),
@@ -205,6 +211,7 @@ mod tests {
         for (path, expected) in [
             ("/healthz", "ok\n"),
             ("/metrics", "nexus_sidecar_requests_total"),
+            ("/metrics", "nexus_sidecar_requests_alive 7\n"),
             ("/ca.pem", "BEGIN CERTIFICATE"),
             ("/status", "{\"version\":\"1\"}"),
             ("/status?x=1", "{\"version\":\"1\"}"),

@@ -66,6 +66,11 @@ impl Pipeline {
         self.registry.counts()
     }
 
+    /// Writes of the audit that have failed since the start.
+    pub(crate) fn audit_failures(&self) -> u64 {
+        self.audit.failures()
+    }
+
     /// Drops idle upstream connections that died or waited too long.
     pub(crate) fn sweep(&self) {
         self.upstream.sweep();

@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering;
+
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -136,9 +138,9 @@ impl Metrics {
         self.reloads[usize::from(!taken)].inc();
     }
 
-    /// Counts an entry, intent or outcome that the audit could not write.
-    pub fn audit_write_failed(&self) {
-        self.audit_failures.inc();
+    /// Takes over how many writes of the audit have failed since the start; it never goes back.
+    pub fn audit_write_failures(&self, total: u64) {
+        self.audit_failures.inner().fetch_max(total, Ordering::Relaxed);
     }
 
     /// All of it, as OpenMetrics text, which Prometheus reads; [`Metrics::CONTENT_TYPE`] names it.
@@ -244,7 +246,8 @@ mod tests {
         metrics.reloaded(true);
         metrics.reloaded(false);
         metrics.reloaded(false);
-        metrics.audit_write_failed();
+        metrics.audit_write_failures(4);
+        metrics.audit_write_failures(3);
         for (series, expected) in [
             ("requests_alive", 3.0),
             ("tunnels_alive", 2.0),
@@ -254,7 +257,7 @@ mod tests {
             ("informational_dropped_total", 1.0),
             ("reloads_total{result=\"taken\"}", 1.0),
             ("reloads_total{result=\"refused\"}", 2.0),
-            ("audit_write_failures_total", 1.0),
+            ("audit_write_failures_total", 4.0),
             ("build_info{version=", 1.0),
         ] {
             assert_eq!(value(&metrics, &format!("nexus_sidecar_{series}")), expected, "{series}");
