@@ -25,11 +25,26 @@ pub(super) struct StreamLimits {
 }
 
 /// What the reader found, for the service behind hyper: which head was malformed, and why.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Findings {
     malformed: OnceLock<(u64, Malformed)>,
     served: AtomicU64,
     answered: AtomicU64,
+    opened: Instant,
+    /// When the last answer ended, in microseconds after `opened`.
+    last_over: AtomicU64,
+}
+
+impl Default for Findings {
+    fn default() -> Self {
+        Self {
+            malformed: OnceLock::new(),
+            served: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            opened: Instant::now(),
+            last_over: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Findings {
@@ -47,7 +62,14 @@ impl Findings {
 
     /// A request was answered to its last byte, or given up.
     pub(super) fn request_over(&self) {
+        let now = u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.last_over.store(now, Ordering::Release);
         self.answered.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How long nothing was asked.
+    fn idle_for(&self) -> Duration {
+        self.opened.elapsed().saturating_sub(Duration::from_micros(self.last_over.load(Ordering::Acquire)))
     }
 
     /// A request is being answered.
@@ -242,19 +264,28 @@ fn next_head(bytes: &[u8], scanned: usize, limit: usize) -> Result<HeadStep, Mal
 impl<S: AsyncRead + Unpin> StrictStream<S> {
     /// Waits for bytes no longer than the state allows: idle between requests, a head under way.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Malformed> {
-        let patience = match self.state {
-            // hyper reads ahead while it answers, to notice a peer that went away.
-            State::Head if self.findings.busy() => {
-                self.read_timer.stop();
-                return Poll::Pending;
-            }
-            State::Head if self.buffer.len() > self.released => self.limits.header,
-            State::Head => self.limits.keep_alive,
+        match self.state {
+            State::Head if self.buffer.len() > self.released => ready!(self.read_timer.poll(cx, self.limits.header)),
+            State::Head => ready!(self.poll_idle(cx)),
             // Bodies and tunnels have timers of their own.
             _ => return Poll::Pending,
-        };
-        ready!(self.read_timer.poll(cx, patience));
+        }
         Poll::Ready(Malformed::Slow)
+    }
+
+    /// Waits until nothing was asked for as long as a connection may be idle. hyper reads ahead
+    /// while it answers, to notice a peer that went away: that time does not count.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let limit = self.limits.keep_alive;
+        let mut wait = limit;
+        loop {
+            ready!(self.read_timer.poll(cx, wait));
+            let idle = if self.findings.busy() { Duration::ZERO } else { self.findings.idle_for() };
+            if idle >= limit {
+                return Poll::Ready(());
+            }
+            wait = limit - idle;
+        }
     }
 
     /// Reads a body of known length straight into the reader's buffer.

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -23,14 +23,37 @@ pub(super) enum Upload {
     Stream(Box<Stream>),
 }
 
+impl Upload {
+    /// Tells whether the body waits for `100 Continue`.
+    pub(super) fn expects_continue(&self) -> bool {
+        matches!(self, Self::Stream(stream) if stream.grace.is_some())
+    }
+
+    /// Lets the body go at once, where nobody will say `100 Continue`.
+    pub(super) fn go_on(&self) {
+        if let Self::Stream(stream) = self {
+            stream.progress.go_on();
+        }
+    }
+}
+
 /// What is known of an upload while hyper owns its body.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     bytes: AtomicU64,
     steps: AtomicU64,
     done: AtomicBool,
-    failed: AtomicBool,
+    failed: OnceLock<UploadFailure>,
     gate: Gate,
+}
+
+/// How the agent's side of an upload failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UploadFailure {
+    /// No piece came in time.
+    Slow,
+    /// It ended early, or its framing is malformed.
+    Broken,
 }
 
 /// Holds a body back until the destination says `100 Continue`.
@@ -83,9 +106,14 @@ impl Progress {
         self.done.load(Ordering::Acquire)
     }
 
-    /// The agent's side broke off.
-    pub(super) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
+    /// How the agent's side failed, if it did.
+    pub(super) fn failure(&self) -> Option<UploadFailure> {
+        self.failed.get().copied()
+    }
+
+    fn fail(&self, how: UploadFailure) {
+        // The first failure is the reason; nothing is read after it.
+        let _ = self.failed.set(how);
     }
 
     /// Moves with every piece: unchanged means stalled.
@@ -127,7 +155,7 @@ impl Stream {
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Pending => {
                 ready!(self.timer.poll(cx, self.patience));
-                self.progress.failed.store(true, Ordering::Release);
+                self.progress.fail(UploadFailure::Slow);
                 Poll::Ready(Some(Err(UploadError::Slow)))
             }
             Poll::Ready(None) => {
@@ -135,7 +163,7 @@ impl Stream {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
-                self.progress.failed.store(true, Ordering::Release);
+                self.progress.fail(UploadFailure::Broken);
                 Poll::Ready(Some(Err(UploadError::Broken(error))))
             }
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(self.pass(frame)))),

@@ -259,21 +259,19 @@ async fn an_agent_that_goes_away_is_recorded_as_aborted() {
 #[tokio::test]
 async fn a_chunked_body_that_is_malformed_reaches_nobody_whole() {
     let (sidecar, listener, url) = by_hand(|_| {}).await;
-    let mut agent = sidecar.agent.dial().await;
     let host = &url["http://".len()..];
-    let request = format!(
-        "POST {url}/ HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n2x\r\nGET / HTTP/1.1\r\n\r\n"
-    );
-    agent.write_all(request.as_bytes()).await.unwrap();
-    let origin = tokio::spawn(async move {
-        let (mut origin, _) = listener.accept().await.unwrap();
-        let mut bytes = Vec::new();
-        let _ = origin.read_to_end(&mut bytes).await;
-        bytes
-    });
-    let outcome = sidecar.outcomes(1).await[0].clone();
-    assert_ne!(outcome["end"], "done", "{outcome}");
-    drop(agent);
-    let received = origin.await.unwrap();
-    assert!(!received.ends_with(b"0\r\n\r\n"), "{}", String::from_utf8_lossy(&received));
+    let head = format!("POST {url}/ HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n");
+    let answer = sidecar.agent.raw(format!("{head}2x\r\nGET / HTTP/1.1\r\n\r\n").as_bytes()).await;
+    assert_eq!(answer.code(), "INVALID_REQUEST");
+
+    let mut agent = sidecar.agent.dial().await;
+    agent.write_all(head.as_bytes()).await.unwrap();
+    let (mut origin, _) = listener.accept().await.unwrap();
+    read_until(&mut origin, b"hi\r\n").await;
+    agent.write_all(b"2x\r\nGET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    let _ = origin.read_to_end(&mut rest).await;
+    assert_eq!(rest, b"", "{}", String::from_utf8_lossy(&rest));
+    assert_eq!(read_answer(&mut agent).await.code(), "INVALID_REQUEST");
+    assert_eq!(sidecar.outcomes(2).await[1]["end"], "denied");
 }

@@ -181,7 +181,6 @@ async fn a_connect_needs_a_port_and_one_name() {
         (format!("CONNECT api.test:{port} HTTP/1.1\r\nHost: other.test:{port}\r\n\r\n"), "MISDIRECTED_REQUEST"),
         (format!("CONNECT user@api.test:{port} HTTP/1.1\r\nHost: api.test:{port}\r\n\r\n"), "INVALID_REQUEST"),
         ("CONNECT 0x7f.1:443 HTTP/1.1\r\nHost: 0x7f.1:443\r\n\r\n".to_owned(), "INVALID_REQUEST"),
-        (format!("CONNECT api.test:{} HTTP/1.1\r\nHost: api.test\r\n\r\n", port ^ 1), "POLICY_DENIED"),
     ] {
         assert_eq!(sidecar.agent.raw(head.as_bytes()).await.code(), code, "{head:?}");
     }

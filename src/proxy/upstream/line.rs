@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -108,6 +108,9 @@ fn shape(request: &mut Request<Upload>, destination: &Destination, h2: bool) {
             *request.uri_mut() = uri;
         }
         request.headers_mut().remove(HOST);
+        // hyper's h2 client tells of no 100: the body goes without one.
+        request.headers_mut().remove(EXPECT);
+        request.body().go_on();
         *request.version_mut() = Version::HTTP_2;
     } else {
         if let Some(uri) = target.and_then(|target| Uri::try_from(target.as_str()).ok()) {
@@ -115,6 +118,9 @@ fn shape(request: &mut Request<Upload>, destination: &Destination, h2: bool) {
         }
         if let Ok(host) = HeaderValue::try_from(destination.authority()) {
             request.headers_mut().insert(HOST, host);
+        }
+        if request.body().expects_continue() {
+            request.headers_mut().insert(EXPECT, HeaderValue::from_static("100-continue"));
         }
         *request.version_mut() = Version::HTTP_11;
     }

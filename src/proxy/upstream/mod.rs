@@ -23,7 +23,7 @@ pub(super) use pool::PoolLimits;
 use self::line::{Line, LineError, Sender};
 use self::pool::{Key, Pool};
 use self::wire::Wire;
-use super::upload::{Progress, Upload};
+use super::upload::{Progress, Upload, UploadFailure};
 use crate::dial::{Dialer, Word};
 use crate::model::{Code, Destination, Refusal, Scheme, Workspace};
 use crate::strategy::Outbound;
@@ -236,8 +236,15 @@ fn handshake_failed(destination: &Destination, error: &hyper::Error) -> Refusal 
 }
 
 fn failed(destination: &Destination, progress: &Progress, error: &hyper::Error) -> Refusal {
-    if progress.has_failed() {
-        return Refusal::new(Code::RequestTimeout, "the agent's body broke off or stalled").with_log(error.to_string());
+    match progress.failure() {
+        Some(UploadFailure::Slow) => {
+            return Refusal::new(Code::RequestTimeout, "no part of the body came within timeouts.body");
+        }
+        Some(UploadFailure::Broken) => {
+            return Refusal::new(Code::InvalidRequest, "the body broke off, or its framing is malformed")
+                .with_log(chain(error));
+        }
+        None => {}
     }
     let what = if error.is_parse() {
         "sent an answer that is no valid HTTP"
