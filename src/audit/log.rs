@@ -57,7 +57,7 @@ pub(super) struct State {
 pub(super) enum Stage {
     /// Lines are appended.
     Open,
-    /// What is on disk is unknown (a failed sync): the next line goes to another file.
+    /// A sync or the head failed: the next line goes to another file.
     Suspect,
     /// Its last line is in the chain.
     Ended,
@@ -210,7 +210,7 @@ impl Log {
         Ok(head)
     }
 
-    /// Says that it is unknown what is on disk of this file.
+    /// Says that the file cannot be relied on: the next line goes to another one, or is refused.
     pub(super) fn suspect(&self, error: &AuditError) {
         let mut state = self.lock();
         self.failed(&mut state, error);
@@ -264,12 +264,13 @@ impl Log {
     }
 
     fn append(&self, state: &mut State, body: &[u8]) -> Result<(), Unwritten> {
-        match state.stage {
-            Stage::Open => {}
+        let full = state.pending.len() + body.len() > MOST_PENDING;
+        let placed = match state.stage {
             Stage::Closed => return Err(Unwritten),
-            Stage::Suspect | Stage::Ended | Stage::Listed => self.flush(state)?,
-        }
-        if state.pending.len() + body.len() > MOST_PENDING && self.flush(state).is_err() {
+            Stage::Open if !full => Ok(()),
+            _ => self.flush(state),
+        };
+        if placed.is_err() {
             state.lost += 1;
             return Err(Unwritten);
         }

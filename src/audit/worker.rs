@@ -62,7 +62,9 @@ fn run(log: &Log) {
             head_at = Instant::now();
             let head = Head::of(&state.file.name, &state.file.chain);
             drop(state);
-            replace_head(log, &head);
+            if let Err(error) = log.replace_head(&head) {
+                log.suspect(&error);
+            }
         }
     }
 }
@@ -113,12 +115,5 @@ fn group(log: &Log, mut state: MutexGuard<'_, State>) {
     let mut state = log.lock();
     if state.file.size >= log.max_file && state.stage == Stage::Open {
         write(log, &mut state);
-    }
-}
-
-fn replace_head(log: &Log, head: &Head) {
-    if let Err(error) = log.replace_head(head) {
-        let mut state = log.lock();
-        log.failed(&mut state, &error);
     }
 }
