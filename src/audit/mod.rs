@@ -1,7 +1,7 @@
 //! Records: one entry per request, an intent before anything leaves, one outcome at the end.
 //!
-//! Start with [`Entry`]. Its lines go to the [`log`] of this process, which chains them by MAC
-//! ([`chain`]), writes them to a [`file`], and keeps [`head`] and [`index`] so that [`verify()`]
+//! Start with [`Entry`]. Its lines go to the `log` of this process, which chains them by MAC
+//! (`chain`), writes them to a `file`, and keeps `head` and `index` so that [`verify()`]
 //! finds what was edited or removed. It never sees a secret: facts are plain values of `model`.
 //!
 //! What a crash can take: the process's own, the outcomes of its last 20 ms; the machine's, in
