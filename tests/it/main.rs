@@ -1,10 +1,12 @@
 //! The integration tests: one binary, so that the harness is built once.
 
 #![allow(unreachable_pub, reason = "the harness is a crate of its own in all but name")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
 mod bodies;
 mod life;
 mod malformed;
+mod run;
 #[allow(dead_code, unused_imports)]
 mod support;
 mod tidy;
