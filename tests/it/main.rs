@@ -11,3 +11,4 @@ mod run;
 mod support;
 mod tidy;
 mod tunnels;
+mod vectors;

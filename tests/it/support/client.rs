@@ -141,6 +141,27 @@ impl Agent {
         collect(sender.send_request(request).await.unwrap()).await
     }
 
+    /// Any request in absolute form on the proxy's port, byte for byte as given; `Host` and
+    /// framing are added.
+    pub async fn plain(&self, method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let host = url.split('/').nth(2).unwrap();
+        let mut head = format!("{method} {url} HTTP/1.1\r\nHost: {host}\r\n{}", self.authorization());
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !body.is_empty() {
+            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
+        head.push_str("\r\n");
+        self.raw(&[head.as_bytes(), body].concat()).await
+    }
+
+    /// The same port, asked by another agent.
+    #[must_use]
+    pub fn named(&self, name: &str, password: &str) -> Self {
+        Self { credentials: Some((name.to_owned(), password.to_owned())), ..self.clone() }
+    }
+
     /// A GET of an absolute-form URL on the proxy's port.
     pub async fn get_plain(&self, url: &str) -> Answer {
         let uri: http::Uri = url.parse().unwrap();

@@ -4,6 +4,7 @@ pub mod client;
 pub mod origin;
 pub mod pki;
 pub mod sidecar;
+pub mod signature;
 
 pub use client::{Agent, Answer};
 pub use origin::{Origin, Received, Speaks};

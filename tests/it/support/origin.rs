@@ -78,7 +78,29 @@ impl Origin {
         speaks: Speaks,
         respond: impl Fn(&Received) -> Response<Full<Bytes>> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), speaks, respond)
+    }
+
+    /// A listener on a port that a test cannot choose, at an address of its own. None where the
+    /// system reserves low ports for root.
+    pub async fn reserved(port: u16) -> Option<TcpListener> {
+        for _ in 0..20 {
+            let ip = std::net::Ipv4Addr::from(0x7f00_0000 | rand_24());
+            match TcpListener::bind((ip, port)).await {
+                Ok(listener) => return Some(listener),
+                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return None,
+                Err(_) => {}
+            }
+        }
+        panic!("no loopback address has port {port} free");
+    }
+
+    /// Serves on a socket that the test opened.
+    pub fn on(
+        listener: TcpListener,
+        speaks: Speaks,
+        respond: impl Fn(&Received) -> Response<Full<Bytes>> + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let received: Arc<Mutex<Vec<Received>>> = Arc::default();
         let connections: Arc<AtomicUsize> = Arc::default();
@@ -137,6 +159,13 @@ impl Drop for Origin {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// A number that two test binaries at once do not share.
+fn rand_24() -> u32 {
+    use std::hash::{BuildHasher, RandomState};
+    let drawn = RandomState::new().hash_one(std::process::id());
+    0x01_0001 | (u32::try_from(drawn & 0xff_ffff).unwrap())
 }
 
 /// 200 `ok`.
