@@ -4,11 +4,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
 mod bodies;
+mod headers;
+mod left_out;
 mod life;
 mod malformed;
+mod rules;
 mod run;
+mod sigv4;
 #[allow(dead_code, unused_imports)]
 mod support;
 mod tidy;
 mod tunnels;
+mod upstream_tls;
 mod vectors;
