@@ -103,9 +103,8 @@ pub async fn bind(parts: Parts) -> Result<Bound, AppError> {
     let health = Sockets::open(&config.listen.health).await?;
     let settings = DialSettings { hosts: config.upstream.hosts.clone(), timeout: config.timeouts.connect };
     let dialer = Dialer::new(settings, Arc::clone(&roots));
-    for sockets in [&proxy, &admin, &health] {
-        dialer.forbid(&sockets.addresses);
-    }
+    let own: Vec<_> = [&proxy, &admin, &health].into_iter().flat_map(|sockets| sockets.addresses.clone()).collect();
+    dialer.forbid(&own);
     let leaves = Arc::new(Leaves::new(ca, config.limits.leaves)?);
     let audit_mode = config.audit.mode;
     let leases = Leases::new(source, config.connections.clone(), config.timeouts.lease, Arc::clone(&clock));

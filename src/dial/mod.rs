@@ -78,7 +78,8 @@ impl Dialer {
         }
     }
 
-    /// Says where we listen ourselves, so that no request is sent back to us.
+    /// Says where we listen ourselves, so that no request is sent back to us. It is the whole
+    /// list: what was said before is forgotten.
     pub fn forbid(&self, own: &[SocketAddr]) {
         self.own.store(Arc::new(own.to_vec()));
     }

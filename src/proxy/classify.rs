@@ -9,6 +9,10 @@ use crate::model::{Code, Destination, HostPort, Path, Query, Refusal, Scheme, Ta
 /// Reads the target of a request, or refuses: 400 where it is malformed, 421 where its parts
 /// disagree.
 pub(super) fn classify(arrival: &Arrival, parts: &Parts) -> Result<Target, Refusal> {
+    // Policy decides on requests here; a tunnel within a tunnel would be neither read nor decided.
+    if parts.method.as_str().eq_ignore_ascii_case("CONNECT") {
+        return Err(invalid("a CONNECT inside a CONNECT is never passed on"));
+    }
     let destination = match &arrival.tunnel {
         None => absolute(parts)?,
         Some(around) => inside(around, parts)?,
@@ -146,5 +150,7 @@ mod tests {
         assert_eq!(ask(tunnel, "GET", "http://a.example/x", Some("a.example")), invalid);
         assert_eq!(ask(tunnel, "GET", "/a/../b", Some("a.example")), invalid);
         assert_eq!(ask(tunnel, "OPTIONS", "*", Some("a.example")), invalid);
+        assert_eq!(ask(tunnel, "CONNECT", "a.example:443", Some("a.example")), invalid);
+        assert_eq!(ask(tunnel, "connect", "/x", Some("a.example")), invalid);
     }
 }

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use super::registry::Stay;
 use super::strict::Timer;
-use super::upload::{Progress, drop_forbidden_trailers};
+use super::trailers::drop_forbidden;
+use super::upload::Progress;
 use super::upstream::Checkout;
 use crate::audit::Entry;
 use crate::lease::Lent;
@@ -147,7 +148,7 @@ impl Download {
             }
             Err(frame) => match frame.into_trailers() {
                 Ok(mut trailers) => {
-                    drop_forbidden_trailers(&mut trailers);
+                    drop_forbidden(&mut trailers);
                     super::respond::drop_watched(&mut trailers, &self.watch);
                     Frame::trailers(trailers)
                 }

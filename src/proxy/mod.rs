@@ -24,6 +24,7 @@ mod registry;
 mod respond;
 mod serve;
 mod strict;
+mod trailers;
 mod tunnel;
 mod upload;
 mod upstream;

@@ -1,7 +1,7 @@
 //! What of a destination's answer reaches the agent.
 
-use http::header::{ALT_SVC, CONNECTION, PROXY_AUTHENTICATE, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName};
+use http::header::{ALT_SVC, CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::answer::{PROXY_STATUS, X_NEXUS_ERROR, X_SHOULD_RETRY};
 use crate::strategy::Watch;
@@ -24,6 +24,10 @@ const OURS: [HeaderName; 4] = [X_NEXUS_ERROR, PROXY_STATUS, X_SHOULD_RETRY, ALT_
 /// Removes hop-by-hop and `Connection`-nominated headers, those that are ours to say, cookies of
 /// a destination with a connection, and every header that contains what was injected.
 pub(super) fn strip(headers: &mut HeaderMap, with_connection: bool, watch: &Watch) {
+    // Of an answer with two framings, or with one of them twice, our own writer keeps none.
+    if headers.contains_key(TRANSFER_ENCODING) || headers.get_all(CONTENT_LENGTH).iter().count() > 1 {
+        headers.remove(CONTENT_LENGTH);
+    }
     for name in nominated(headers) {
         headers.remove(name);
     }
@@ -43,11 +47,16 @@ pub(super) fn drop_watched(headers: &mut HeaderMap, watch: &Watch) {
         return;
     }
     let seen: Vec<HeaderName> =
-        headers.iter().filter(|(_, value)| watch.sees(value.as_bytes())).map(|(name, _)| name.clone()).collect();
+        headers.iter().filter(|(name, value)| seen_in(name, value, watch)).map(|(name, _)| name.clone()).collect();
     for name in seen {
-        tracing::warn!(header = %name, "an answer's header contained the injected credential and was dropped");
+        // Not its name: that may be the credential.
+        tracing::warn!("a header of an answer contained the injected credential and was dropped");
         headers.remove(name);
     }
+}
+
+fn seen_in(name: &HeaderName, value: &HeaderValue, watch: &Watch) -> bool {
+    watch.sees(value.as_bytes()) || watch.sees(name.as_str().as_bytes())
 }
 
 fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {

@@ -72,9 +72,13 @@ impl Findings {
         self.opened.elapsed().saturating_sub(Duration::from_micros(self.last_over.load(Ordering::Acquire)))
     }
 
+    fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Acquire)
+    }
+
     /// A request is being answered.
     pub(super) fn busy(&self) -> bool {
-        self.served() > self.answered.load(Ordering::Acquire)
+        self.served() > self.answered()
     }
 
     /// How many requests hyper has handed over.
@@ -99,6 +103,8 @@ pub(super) struct StrictStream<S> {
     /// How many bytes behind those were searched for the head's end.
     scanned: usize,
     heads: u64,
+    /// Empty lines since the last head.
+    blanks: usize,
     read_timer: Timer,
     write_timer: Timer,
 }
@@ -108,9 +114,15 @@ enum State {
     Head,
     Length(u64),
     Chunked(Chunked),
+    /// Behind a CONNECT: held back until it is answered. A yes takes the stream away from here;
+    /// after a no the next head comes.
+    Connect,
     Raw,
     Refused,
 }
+
+/// Some old clients end a body with an empty line too many; a connection is not kept alive by them.
+const MAX_BLANKS: usize = 4;
 
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: malformed.invalid\r\n\r\n";
 
@@ -125,6 +137,7 @@ impl<S> StrictStream<S> {
             released: 0,
             scanned: 0,
             heads: 0,
+            blanks: 0,
             read_timer: Timer::default(),
             write_timer: Timer::default(),
         }
@@ -159,7 +172,9 @@ impl<S> StrictStream<S> {
                         self.scanned = scanned;
                         return;
                     }
+                    Ok(HeadStep::Blank) if self.blanks == MAX_BLANKS => return self.refuse(Malformed::RequestLine),
                     Ok(HeadStep::Blank) => {
+                        self.blanks += 1;
                         let rest = self.buffer.split_off(self.released + 2);
                         self.buffer.truncate(self.released);
                         self.buffer.unsplit(rest);
@@ -168,6 +183,7 @@ impl<S> StrictStream<S> {
                         self.released += length;
                         self.scanned = 0;
                         self.heads += 1;
+                        self.blanks = 0;
                         self.state = State::after(framing);
                     }
                     Err(why) => return self.refuse(why),
@@ -198,6 +214,7 @@ impl<S> StrictStream<S> {
                     self.released = self.buffer.len();
                     return;
                 }
+                State::Connect => return,
                 State::Refused => {
                     self.buffer.truncate(self.released);
                     return;
@@ -231,7 +248,7 @@ impl State {
             BodyFraming::Length(0) => Self::Head,
             BodyFraming::Length(length) => Self::Length(length),
             BodyFraming::Chunked => Self::Chunked(Chunked::new()),
-            BodyFraming::Tunnel => Self::Raw,
+            BodyFraming::Tunnel => Self::Connect,
         }
     }
 }
@@ -314,6 +331,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for StrictStream<S> {
                 State::Refused if this.broke_off() => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
                 // The answer to the stand-in closes the connection.
                 State::Refused => return Poll::Pending,
+                // hyper reads again once the answer to a CONNECT has left.
+                State::Connect if this.findings.answered() < this.heads => return Poll::Pending,
+                State::Connect => {
+                    this.state = State::Head;
+                    this.examine();
+                    continue;
+                }
                 State::Raw if this.buffer.is_empty() => return Pin::new(&mut this.io).poll_read(cx, out),
                 State::Length(left) if this.buffer.is_empty() => {
                     let read = ready!(this.poll_direct(cx, out, left))?;
@@ -418,3 +442,6 @@ impl Timer {
         self.deadline = None;
     }
 }
+
+#[cfg(test)]
+mod tests;

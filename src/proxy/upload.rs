@@ -7,11 +7,11 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::strict::Timer;
+use super::trailers::drop_forbidden;
 
 /// The body that hyper's client sends.
 pub(super) enum Upload {
@@ -181,42 +181,11 @@ impl Stream {
         }
         match frame.into_trailers() {
             Ok(mut trailers) => {
-                drop_forbidden_trailers(&mut trailers);
+                drop_forbidden(&mut trailers);
                 Frame::trailers(trailers)
             }
             Err(frame) => frame,
         }
-    }
-}
-
-/// Removes from trailers what frames, routes or authenticates (RFC 9110, section 6.5.1).
-pub(super) fn drop_forbidden_trailers(trailers: &mut HeaderMap) {
-    const FORBIDDEN: [&str; 14] = [
-        "authorization",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "cookie",
-        "host",
-        "set-cookie",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "connection",
-        "upgrade",
-        "www-authenticate",
-        "forwarded",
-    ];
-    let doomed: Vec<_> = trailers
-        .keys()
-        .filter(|name| {
-            let name = name.as_str();
-            FORBIDDEN.contains(&name) || name.starts_with("proxy-") || name.starts_with("x-forwarded-")
-        })
-        .cloned()
-        .collect();
-    for name in doomed {
-        trailers.remove(name);
     }
 }
 
@@ -247,24 +216,5 @@ impl Body for Upload {
             Self::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or_default()),
             Self::Stream(stream) => stream.body.size_hint(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn trailers_that_would_frame_or_authenticate_are_dropped() {
-        let mut trailers = HeaderMap::new();
-        for name in
-            ["authorization", "x-forwarded-for", "proxy-authorization", "content-length", "grpc-status", "x-checksum"]
-        {
-            trailers.insert(name, "1".parse().unwrap());
-        }
-        drop_forbidden_trailers(&mut trailers);
-        let mut left: Vec<_> = trailers.keys().map(http::HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["grpc-status", "x-checksum"]);
     }
 }

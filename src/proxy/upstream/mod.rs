@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use http::header::{TRANSFER_ENCODING, WWW_AUTHENTICATE};
-use http::{Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -185,7 +185,7 @@ impl Upstream {
         let received = Arc::clone(line.received());
         // An early answer to an unread body, and a challenge that authenticates the connection
         // itself, make it one that is never used again.
-        let keep = progress.is_done() && !binds_connection(&response);
+        let keep = progress.is_done() && !binds_connection(response.headers());
         let sender = match line.sender {
             Sender::H1(sender) if keep => Some(sender),
             Sender::H1(_) | Sender::H2(_) => None,
@@ -223,12 +223,14 @@ fn build(outbound: &mut Outbound, upload: Upload) -> Result<Request<Upload>, Ref
     Ok(request)
 }
 
-/// `Negotiate` and `NTLM` authenticate the connection, not the request.
-fn binds_connection(response: &Response<Incoming>) -> bool {
-    response.headers().get_all(WWW_AUTHENTICATE).iter().any(|value| {
-        let value = value.as_bytes().to_ascii_lowercase();
-        value.starts_with(b"negotiate") || value.starts_with(b"ntlm")
-    })
+/// `Negotiate` and `NTLM` authenticate the connection, not the request. They may stand anywhere
+/// in a list of challenges (RFC 9110, section 11.6.1).
+fn binds_connection(headers: &HeaderMap) -> bool {
+    let is_binding = |word: &[u8]| word.eq_ignore_ascii_case(b"negotiate") || word.eq_ignore_ascii_case(b"ntlm");
+    headers
+        .get_all(WWW_AUTHENTICATE)
+        .iter()
+        .any(|value| value.as_bytes().split(|b| matches!(b, b' ' | b'\t' | b',')).any(is_binding))
 }
 
 fn handshake_failed(destination: &Destination, error: &hyper::Error) -> Refusal {
@@ -267,5 +269,27 @@ fn chain(error: &dyn std::error::Error) -> String {
 async fn drive<E: std::fmt::Display>(connection: impl Future<Output = Result<(), E>>) {
     if let Err(error) = connection.await {
         tracing::debug!(%error, "an upstream connection ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_that_binds_the_connection_is_found_in_every_place() {
+        for (value, want) in [
+            ("Negotiate", true),
+            ("NTLM TlRMTVNTUAAC", true),
+            ("Basic realm=\"x\", negotiate", true),
+            ("Basic realm=\"x\",NTLM", true),
+            ("Basic realm=\"negotiated\"", false),
+            ("Bearer", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append(WWW_AUTHENTICATE, "Basic".parse().unwrap());
+            headers.append(WWW_AUTHENTICATE, value.parse().unwrap());
+            assert_eq!(binds_connection(&headers), want, "{value}");
+        }
     }
 }

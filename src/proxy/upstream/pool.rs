@@ -60,7 +60,14 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Shelf {
     h1: Vec<Idle>,
-    h2: Option<(http2::SendRequest<Upload>, Arc<std::sync::atomic::AtomicU64>)>,
+    h2: Option<Shared>,
+}
+
+/// An h2 connection that requests share. Dropping it here ends it after its last request.
+struct Shared {
+    sender: http2::SendRequest<Upload>,
+    received: Arc<std::sync::atomic::AtomicU64>,
+    used: Instant,
 }
 
 struct Idle {
@@ -77,11 +84,12 @@ impl Pool {
     /// Takes the connection that was used last, and drops those that died meanwhile.
     pub(super) fn take(&self, key: &Key) -> Option<Line> {
         let mut shelf = self.waiting.get_mut(key)?;
-        if let Some((sender, received)) = &shelf.h2 {
-            if sender.is_closed() {
+        if let Some(shared) = &mut shelf.h2 {
+            if shared.sender.is_closed() {
                 shelf.h2 = None;
             } else {
-                return Some(Line::h2(sender.clone(), Arc::clone(received), true));
+                shared.used = Instant::now();
+                return Some(Line::h2(shared.sender.clone(), Arc::clone(&shared.received), true));
             }
         }
         while let Some(idle) = shelf.h1.pop() {
@@ -117,7 +125,7 @@ impl Pool {
         sender: http2::SendRequest<Upload>,
         received: Arc<std::sync::atomic::AtomicU64>,
     ) {
-        self.waiting.entry(key).or_default().h2 = Some((sender, received));
+        self.waiting.entry(key).or_default().h2 = Some(Shared { sender, received, used: Instant::now() });
     }
 
     /// Drops what died or waited too long.
@@ -126,7 +134,7 @@ impl Pool {
             let before = shelf.h1.len();
             shelf.h1.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < self.limits.idle);
             self.count.fetch_sub(before - shelf.h1.len(), Ordering::Relaxed);
-            if shelf.h2.as_ref().is_some_and(|(sender, _)| sender.is_closed()) {
+            if shelf.h2.as_ref().is_some_and(|h2| h2.sender.is_closed() || h2.used.elapsed() >= self.limits.idle) {
                 shelf.h2 = None;
             }
             !shelf.h1.is_empty() || shelf.h2.is_some()
