@@ -1,6 +1,8 @@
 //! What of a destination's answer reaches the agent.
 
-use http::header::{ALT_SVC, CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    ALT_SVC, CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::answer::{PROXY_STATUS, X_NEXUS_ERROR, X_SHOULD_RETRY};

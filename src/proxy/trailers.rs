@@ -33,7 +33,8 @@ fn is_forbidden(name: &HeaderName) -> bool {
         "set-cookie2",
         "www-authenticate",
     ];
-    let ours = [&X_NEXUS_ERROR, &PROXY_STATUS, &X_SHOULD_RETRY].contains(&name) || name.as_str().starts_with("x-nexus-");
+    let ours =
+        [&X_NEXUS_ERROR, &PROXY_STATUS, &X_SHOULD_RETRY].contains(&name) || name.as_str().starts_with("x-nexus-");
     ours || is_hop_by_hop(name)
         || is_key_header(name)
         || is_cookie_header(name)

@@ -52,6 +52,8 @@ impl AsyncWrite for Script {
 struct Through {
     read: Vec<Read>,
     refused: Option<Malformed>,
+    /// How many heads hyper saw, a stand-in among them.
+    served: u64,
     /// hyper refused what had been released.
     disagreed: bool,
 }
@@ -91,7 +93,37 @@ fn through(bytes: &[u8], cuts: &[usize]) -> Through {
     });
     let read = read.lock().unwrap().clone();
     let refused = findings.malformed.get().map(|(_, why)| *why);
-    Through { read, refused, disagreed: result.is_err_and(|error| error.is_parse() || error.is_parse_too_large()) }
+    let served = findings.served();
+    Through {
+        read,
+        refused,
+        served,
+        disagreed: result.is_err_and(|error| error.is_parse() || error.is_parse_too_large()),
+    }
+}
+
+/// How many heads the reader counts, a stand-in among them, with nothing behind it.
+fn counted(bytes: &[u8], cuts: &[usize]) -> u64 {
+    let limit = Duration::from_secs(5);
+    let limits = StreamLimits { head: 4096, header: limit, keep_alive: limit, write: limit };
+    let findings = Arc::new(Findings::default());
+    let mut stream = StrictStream::new(Script(split(bytes, cuts)), limits, Arc::clone(&findings));
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let mut space = [0; 64];
+    loop {
+        let mut out = ReadBuf::new(&mut space);
+        match Pin::new(&mut stream).poll_read(&mut cx, &mut out) {
+            Poll::Ready(Ok(())) if out.filled().is_empty() => break,
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => break,
+            Poll::Pending if matches!(stream.state, State::Connect) => {
+                findings.answered.store(stream.heads, Ordering::Release)
+            }
+            Poll::Pending => break,
+        }
+    }
+    let stood_in = findings.malformed.get().is_some_and(|(_, why)| *why != Malformed::Chunk);
+    stream.heads + u64::from(stood_in)
 }
 
 fn split(bytes: &[u8], cuts: &[usize]) -> VecDeque<Vec<u8>> {
@@ -256,6 +288,10 @@ proptest! {
         }
         let through = through(&bytes, &cuts);
         let shown = String::from_utf8_lossy(&bytes);
+        let counted = counted(&bytes, &cuts);
+        // hyper itself ends a connection after these.
+        let ends = ["close", "1.0"].iter().any(|word| shown.to_ascii_lowercase().contains(word));
+        prop_assert!(through.served == counted || (ends && through.served < counted), "{} of {} in {:?}", through.served, counted, shown);
         prop_assert!(!through.disagreed, "hyper refused what was released: {:?}", shown);
         let expected = reference(&bytes);
         prop_assert!(through.read.len() <= expected.len(), "{:?} of {:?}", through.read, shown);
