@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::lifeline::Lifeline;
 use crate::identity::{Agent, Unproved};
 use crate::model::{Destination, Facts, Refusal, TraceId};
 
@@ -18,6 +19,8 @@ pub(super) struct Arrival {
     pub(super) tunnel: Option<Arc<Destination>>,
     /// A word for the audit.
     pub(super) via: &'static str,
+    /// The connection that it came on.
+    pub(super) line: Arc<Lifeline>,
 }
 
 impl Arrival {

@@ -125,6 +125,7 @@ impl Intercepted {
         let mut arrival = self.arrival.clone();
         arrival.tunnel = Some(Arc::new(self.target.with_scheme(scheme)));
         arrival.via = via;
+        arrival.line = Arc::default();
         arrival
     }
 

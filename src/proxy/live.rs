@@ -97,6 +97,10 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
+        // The connection was cut since its agent did not read on.
+        if let Some(why) = self.stay.closer().why().cloned() {
+            self.failed(&why);
+        }
         if let Some(entry) = self.entry.take() {
             self.metrics.aborted();
             self.stages.total = self.started.elapsed();

@@ -17,6 +17,7 @@ mod front;
 mod head;
 mod held;
 mod intercept;
+mod lifeline;
 mod live;
 mod pipeline;
 mod prefixed;

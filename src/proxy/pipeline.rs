@@ -119,7 +119,7 @@ impl Pipeline {
         let policy = self.policy.load_full();
         let verdict = policy.decide(agent, &target, &parts.headers)?;
         let question = policy.question(agent, &target, &parts.headers, &self.question_key);
-        let stay = self.registry.request(question, verdict.clone());
+        let stay = self.registry.request(question, verdict.clone(), &arrival.line);
         attempt.stages.decide = attempt.started.elapsed();
         let result = tokio::select! {
             biased;

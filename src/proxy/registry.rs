@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use dashmap::DashMap;
 
 use super::closer::Closer;
+use super::lifeline::Lifeline;
 use crate::identity::{Agent, Gate};
 use crate::model::{Code, ConnectionName, Refusal};
 use crate::policy::{Permit, Policy, Question, Verdict};
@@ -28,7 +29,13 @@ pub(super) struct Alive {
 
 enum Kind {
     /// A request between its decision and its last byte.
-    Request { question: Question, verdict: Verdict, connection_id: std::sync::OnceLock<Arc<str>> },
+    Request {
+        question: Question,
+        verdict: Verdict,
+        connection_id: std::sync::OnceLock<Arc<str>>,
+        /// The agent's connection that it came on.
+        line: Arc<Lifeline>,
+    },
     /// A tunnel.
     Tunnel { question: Question, permit: Permit },
     /// A connection whose agent was settled once, at its CONNECT.
@@ -44,9 +51,10 @@ pub(super) struct Stay {
 
 impl Registry {
     /// Enters a request.
-    pub(super) fn request(self: &Arc<Self>, question: Question, verdict: Verdict) -> Stay {
+    pub(super) fn request(self: &Arc<Self>, question: Question, verdict: Verdict, line: &Arc<Lifeline>) -> Stay {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        self.enter(Kind::Request { question, verdict, connection_id: std::sync::OnceLock::new() })
+        let line = Arc::clone(line);
+        self.enter(Kind::Request { question, verdict, connection_id: std::sync::OnceLock::new(), line })
     }
 
     /// Enters a tunnel.
@@ -87,9 +95,7 @@ impl Registry {
                 Kind::Connection(_) => true,
             };
             if !allowed {
-                alive
-                    .closer
-                    .close(Refusal::new(Code::PolicyDenied, "the policy was changed and no longer allows this"));
+                alive.close(Refusal::new(Code::PolicyDenied, "the policy was changed and no longer allows this"));
             }
         }
     }
@@ -99,7 +105,7 @@ impl Registry {
         for alive in self.all() {
             if !gate.still(alive.agent()) {
                 let message = "the agent was removed or its password changed";
-                alive.closer.close(Refusal::new(Code::ProxyAuthenticationRequired, message));
+                alive.close(Refusal::new(Code::ProxyAuthenticationRequired, message));
             }
         }
     }
@@ -117,7 +123,7 @@ impl Registry {
         for alive in self.all() {
             if alive.connection().is_some_and(|(its, its_id)| its == *name && *its_id == *id) {
                 let message = format!("the connection {name} was revoked or deleted");
-                alive.closer.close(Refusal::new(Code::ConnectionRevoked, message));
+                alive.close(Refusal::new(Code::ConnectionRevoked, message));
             }
         }
     }
@@ -125,7 +131,7 @@ impl Registry {
     /// Closes the rest at the end of a drain.
     pub(super) fn close_all(&self) {
         for alive in self.all() {
-            alive.closer.close(Refusal::new(Code::Unavailable, "the sidecar is shutting down"));
+            alive.close(Refusal::new(Code::Unavailable, "the sidecar is shutting down"));
         }
     }
 
@@ -136,6 +142,14 @@ impl Registry {
 }
 
 impl Alive {
+    fn close(&self, why: Refusal) {
+        if self.closer.close(why)
+            && let Kind::Request { line, .. } = &self.kind
+        {
+            line.owe();
+        }
+    }
+
     fn agent(&self) -> &Agent {
         match &self.kind {
             Kind::Request { verdict, .. } => verdict.terms().agent(),
@@ -172,6 +186,11 @@ impl Stay {
 impl Drop for Stay {
     fn drop(&mut self) {
         self.registry.alive.remove(&self.id);
+        if self.alive.closer.end()
+            && let Kind::Request { line, .. } = &self.alive.kind
+        {
+            line.settle();
+        }
         match self.alive.kind {
             Kind::Request { .. } => self.registry.requests.fetch_sub(1, Ordering::Relaxed),
             Kind::Tunnel { .. } => self.registry.tunnels.fetch_sub(1, Ordering::Relaxed),

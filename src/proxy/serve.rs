@@ -21,6 +21,7 @@ use super::arrival::Arrival;
 use super::connect;
 use super::front::Front;
 use super::head::Malformed;
+use super::lifeline::Lifeline;
 use super::pipeline::draw_trace;
 use super::registry::Stay;
 use super::strict::{Findings, StrictStream};
@@ -33,14 +34,16 @@ pub(super) async fn explicit(front: Arc<Front>, stream: TcpStream, peer: Peer) {
     let io = TokioIo::new(StrictStream::new(stream, front.stream_limits(), Arc::clone(&findings)));
     // What the socket alone proves is asked once for a connection.
     let by_socket: Arc<OnceLock<Result<Agent, Unproved>>> = Arc::default();
+    let line = Arc::new(Lifeline::default());
     let service = service_fn(|request: Request<Incoming>| {
         let (front, findings, by_socket) = (Arc::clone(&front), Arc::clone(&findings), Arc::clone(&by_socket));
+        let line = &line;
         async move {
             let malformed = findings.next_request();
             let turn = Turn(Arc::clone(&findings));
             let agent =
                 if malformed.is_some() { Err(Unproved::Missing) } else { prove(&front, &request, peer, &by_socket) };
-            let arrival = Arrival { agent, peer: peer.remote, tunnel: None, via: "http" };
+            let arrival = Arrival { agent, peer: peer.remote, tunnel: None, via: "http", line: Arc::clone(line) };
             let connects = malformed.is_none() && request.method() == Method::CONNECT;
             let mut response = if connects {
                 guard(connect::connect(&front, arrival, request)).await
@@ -52,7 +55,7 @@ pub(super) async fn explicit(front: Arc<Front>, stream: TcpStream, peer: Peer) {
         }
     });
     let connection = http1::Builder::new().serve_connection(io, service).with_upgrades();
-    drive(connection, &front, None, None).await;
+    drive(connection, &front, &line, None, None).await;
 }
 
 /// Serves HTTP/1.1 inside a CONNECT. Answers how many requests came.
@@ -62,6 +65,7 @@ where
 {
     let findings = Arc::new(Findings::default());
     let io = TokioIo::new(StrictStream::new(io, front.stream_limits(), Arc::clone(&findings)));
+    let line = Arc::clone(&arrival.line);
     let arrival = Arc::new(arrival);
     let service = service_fn(|request: Request<Incoming>| {
         let (front, findings, arrival) = (Arc::clone(front), Arc::clone(&findings), Arc::clone(&arrival));
@@ -74,7 +78,7 @@ where
         }
     });
     let connection = http1::Builder::new().serve_connection(io, service);
-    drive(connection, front, Some(stay), None).await;
+    drive(connection, front, &line, Some(stay), None).await;
     findings.served()
 }
 
@@ -86,6 +90,7 @@ where
     let findings = Arc::new(Findings::default());
     let limits = front.stream_limits();
     let io = TokioIo::new(StrictStream::raw(io, limits));
+    let line = Arc::clone(&arrival.line);
     let arrival = Arc::new(arrival);
     let service = service_fn(|request: Request<Incoming>| {
         let (front, findings, arrival) = (Arc::clone(front), Arc::clone(&findings), Arc::clone(&arrival));
@@ -106,7 +111,7 @@ where
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_timeout(limits.header)
         .serve_connection(io, service);
-    drive(connection, front, Some(stay), Some((&findings, limits.keep_alive))).await;
+    drive(connection, front, &line, Some(stay), Some((&findings, limits.keep_alive))).await;
     findings.served()
 }
 
@@ -207,9 +212,17 @@ where
     }
 }
 
-/// Serves until the connection ends, the shutdown asks it to, or its agent is sent away.
-async fn drive(connection: impl Connection, front: &Front, stay: Option<&Stay>, idle: Option<(&Findings, Duration)>) {
+/// Serves until the connection ends, the shutdown asks it to, its agent is sent away, or a request
+/// on it that was told to end does not.
+async fn drive(
+    connection: impl Connection,
+    front: &Front,
+    line: &Lifeline,
+    stay: Option<&Stay>,
+    idle: Option<(&Findings, Duration)>,
+) {
     let mut connection = std::pin::pin!(connection);
+    let mut overdue = std::pin::pin!(line.overdue());
     let mut shutdown = front.shutdown.clone();
     let mut asked = false;
     let mut served = 0;
@@ -233,6 +246,7 @@ async fn drive(connection: impl Connection, front: &Front, stay: Option<&Stay>, 
                 connection.as_mut().end();
             }
             _ = closed => return,
+            () = overdue.as_mut() => return,
             () = tokio::time::sleep(idle_for), if idle.is_some() && !asked => {
                 if let Some((findings, _)) = idle {
                     if findings.served() == served && !findings.busy() {

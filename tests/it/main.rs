@@ -4,10 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
 mod bodies;
+mod drain;
 mod headers;
 mod left_out;
 mod life;
 mod malformed;
+mod reload;
+mod revoke;
 mod rules;
 mod run;
 mod sigv4;

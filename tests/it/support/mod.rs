@@ -5,8 +5,10 @@ pub mod origin;
 pub mod pki;
 pub mod sidecar;
 pub mod signature;
+pub mod underway;
 
 pub use client::{Agent, Answer};
 pub use origin::{Origin, Received, Speaks};
 pub use pki::Pki;
 pub use sidecar::Sidecar;
+pub use underway::{ByHand, Underway, soon};
