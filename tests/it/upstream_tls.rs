@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nexus_sidecar::telemetry::{Clock, SystemClock};
 use rcgen::CertificateParams;
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
@@ -53,12 +54,16 @@ async fn a_good_certificate_passes() {
     assert_eq!((answer.status.as_u16(), requests), (200, 1));
 }
 
+fn now() -> OffsetDateTime {
+    SystemClock.wall().into()
+}
+
 #[tokio::test]
 async fn an_expired_one() {
     let pki = Pki::new();
     let expired = |params: &mut CertificateParams| {
-        params.not_before = OffsetDateTime::now_utc() - Duration::days(30);
-        params.not_after = OffsetDateTime::now_utc() - Duration::days(1);
+        params.not_before = now() - Duration::days(30);
+        params.not_after = now() - Duration::days(1);
     };
     refused(through(&pki, &[&pki], &["api.test"], expired).await, "it has expired");
 }
@@ -66,7 +71,7 @@ async fn an_expired_one() {
 #[tokio::test]
 async fn one_that_is_not_valid_yet() {
     let pki = Pki::new();
-    let early = |params: &mut CertificateParams| params.not_before = OffsetDateTime::now_utc() + Duration::days(1);
+    let early = |params: &mut CertificateParams| params.not_before = now() + Duration::days(1);
     refused(through(&pki, &[&pki], &["api.test"], early).await, "it is not valid yet");
 }
 

@@ -37,6 +37,9 @@ pub struct Sidecar {
     admin: std::net::SocketAddr,
 }
 
+/// What a test changes in the configuration.
+type Change = Box<dyn FnOnce(&mut Config)>;
+
 /// What a test says of its sidecar.
 pub struct Builder {
     policy: String,
@@ -45,7 +48,7 @@ pub struct Builder {
     hosts: BTreeMap<Host, std::net::IpAddr>,
     agents: Vec<(String, String)>,
     at: Option<SystemTime>,
-    change: Vec<Box<dyn FnOnce(&mut Config)>>,
+    change: Vec<Change>,
 }
 
 impl Sidecar {
@@ -218,7 +221,6 @@ impl Builder {
         let source = Arc::new(MemorySource::new(memory));
         let agents: Vec<_> =
             self.agents.iter().map(|(name, password)| (name.clone(), Secret::new(password.as_str()))).collect();
-        let anonymous = agents.is_empty();
         let audit = Audit::open(&config.audit, Arc::clone(&clock)).unwrap();
         let metrics = Arc::new(Metrics::new());
         let refusals: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -226,7 +228,7 @@ impl Builder {
         let bound = app::bind(Parts {
             policy: app::load_policy(&[policy]).unwrap_or_else(|problems| panic!("{problems}")),
             config,
-            gate: Arc::new(Gate::named(agents, anonymous)),
+            gate: Arc::new(Gate::named(agents, self.agents.is_empty())),
             ca: Ca::ephemeral(clock.wall()).unwrap(),
             source: Arc::clone(&source) as Arc<dyn LeaseSource>,
             audit: audit.clone(),
