@@ -27,7 +27,7 @@ pub(super) enum Sender {
 /// How an exchange failed.
 pub(super) enum LineError {
     /// hyper hands the request back: nothing of it left.
-    Unsent(Request<Upload>),
+    Unsent(Box<Request<Upload>>),
     /// It was under way.
     Died {
         error: hyper::Error,
@@ -64,7 +64,7 @@ impl Line {
         let result = match &mut self.sender {
             Sender::H1(sender) => {
                 if sender.ready().await.is_err() {
-                    return Err(LineError::Unsent(request));
+                    return Err(LineError::Unsent(Box::new(request)));
                 }
                 let before = self.received.load(Ordering::Acquire);
                 let result = sender.try_send_request(request).await;
@@ -72,7 +72,7 @@ impl Line {
             }
             Sender::H2(sender) => {
                 if sender.ready().await.is_err() {
-                    return Err(LineError::Unsent(request));
+                    return Err(LineError::Unsent(Box::new(request)));
                 }
                 (sender.try_send_request(request).await, self.received.load(Ordering::Acquire))
             }
@@ -85,7 +85,7 @@ impl Line {
 
 fn died(mut error: TrySendError<Request<Upload>>, unanswered: bool) -> LineError {
     match error.take_message() {
-        Some(request) => LineError::Unsent(request),
+        Some(request) => LineError::Unsent(Box::new(request)),
         None => LineError::Died { error: error.into_error(), unanswered },
     }
 }

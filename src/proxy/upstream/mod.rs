@@ -103,7 +103,7 @@ impl Upstream {
                     let message = format!("{destination} closed a new connection before the request was sent");
                     return Err(SendError::Refused(Refusal::new(Code::UpstreamFailed, message)));
                 }
-                Ok(Err(LineError::Unsent(back))) => request = back,
+                Ok(Err(LineError::Unsent(back))) => request = *back,
                 Ok(Err(LineError::Died { error, unanswered })) => {
                     let refusal = failed(destination, progress, &error);
                     return Err(match line.is_reused() && unanswered {
