@@ -206,7 +206,10 @@ impl Bound {
                 metrics.alive(requests, tunnels);
                 metrics.audit_write_failures(gauged.audit_failures());
             }),
-            trust_pem: self.leaves.trust_pem(),
+            trust_pem: {
+                let leaves = Arc::clone(&self.leaves);
+                Arc::new(move || leaves.trust_pem())
+            },
             ready: Arc::clone(ready),
             status: Arc::new(move || {
                 let (requests, tunnels) = pipeline.alive();

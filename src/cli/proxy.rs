@@ -3,19 +3,20 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::failure::{Failure, finish};
 use super::{environment, exit, harden, start};
-use crate::app::{self, Bound, Parts};
+use crate::app::{self, Bound, Parts, Reloader};
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::identity::Gate;
 use crate::lease::LeaseSource;
 use crate::telemetry::{Clock, Metrics, SystemClock};
-use crate::tls::Ca;
+use crate::tls::{Ca, CaError};
 
 mod passwords;
 mod reload;
@@ -50,7 +51,7 @@ fn execute(args: &Args) -> Result<ExitCode, Failure> {
     let gate = gate(&config)?;
     let policy = start::load_policy(&config.policy)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (source, ca) = authority(&config, &clock)?;
+    let (source, ca, renew) = authority(&config, &clock)?;
     let audit = Audit::open(&config.audit, Arc::clone(&clock)).map_err(|error| Failure::because(&error))?;
     let parts = Parts {
         config,
@@ -64,26 +65,35 @@ fn execute(args: &Args) -> Result<ExitCode, Failure> {
         on_refusal: None,
     };
     let audit = parts.audit.clone();
-    let ended = start::block_on(serve(parts, args.config.clone()));
+    let ended = start::block_on(serve(parts, args.config.clone(), renew));
     audit.close().map_err(|error| Failure::because(&error))?;
     ended?;
     tracing::info!("stopped");
     Ok(ExitCode::from(exit::OK))
 }
 
+/// Between two looks at the CA: it lives for days.
+const CA_CHECK: Duration = Duration::from_secs(3600);
+
+/// Reads the CA again; its successor is made and taken ahead of its end.
+type Renew = Box<dyn Fn() -> Result<Ca, CaError> + Send>;
+
 /// The store and the CA, whose key is sealed under the store's.
 #[cfg(feature = "authority")]
-fn authority(config: &Config, clock: &Arc<dyn Clock>) -> Result<(Arc<dyn LeaseSource>, Ca), Failure> {
+fn authority(config: &Config, clock: &Arc<dyn Clock>) -> Result<(Arc<dyn LeaseSource>, Ca, Option<Renew>), Failure> {
     let authority = super::store::open(&config.authority, Arc::clone(clock))?;
-    let ca = Ca::load_or_make(&config.ca_dir, authority.ca_sealer(), clock.wall());
-    Ok((authority.source(), ca.map_err(|error| Failure::because(&error))?))
+    let source = authority.source();
+    let (directory, clock) = (config.ca_dir.clone(), Arc::clone(clock));
+    let renew = move || Ca::load_or_make(&directory, authority.ca_sealer(), clock.wall());
+    let ca = renew().map_err(|error| Failure::because(&error))?;
+    Ok((source, ca, Some(Box::new(renew))))
 }
 
 /// This build has no store: no connections, and a CA that ends with the process.
 #[cfg(not(feature = "authority"))]
-fn authority(_config: &Config, clock: &Arc<dyn Clock>) -> Result<(Arc<dyn LeaseSource>, Ca), Failure> {
+fn authority(_config: &Config, clock: &Arc<dyn Clock>) -> Result<(Arc<dyn LeaseSource>, Ca, Option<Renew>), Failure> {
     let ca = Ca::ephemeral(clock.wall()).map_err(|error| Failure::because(&error))?;
-    Ok((Arc::new(crate::lease::MemorySource::new([])), ca))
+    Ok((Arc::new(crate::lease::MemorySource::new([])), ca, None))
 }
 
 /// The gate of the agents that a configuration names.
@@ -92,12 +102,13 @@ fn gate(config: &Config) -> Result<Gate, Failure> {
 }
 
 /// Serves until a signal, and drains.
-async fn serve(parts: Parts, file: PathBuf) -> Result<(), Failure> {
+async fn serve(parts: Parts, file: PathBuf, renew: Option<Renew>) -> Result<(), Failure> {
     let mut stop = Stop::listen()?;
     let follower = reload::Follower::new(file, &parts.config, &parts.metrics)?;
     let bound = app::bind(parts).await.map_err(|error| Failure::because(&error))?;
     announce(&bound);
     let following = tokio::spawn(follower.follow(bound.reloader()));
+    let renewing = tokio::spawn(renew_ca(renew, bound.reloader()));
     let (drain, drained) = oneshot::channel::<()>();
     let mut serving = tokio::spawn(bound.run(async {
         let _ = drained.await;
@@ -117,7 +128,21 @@ async fn serve(parts: Parts, file: PathBuf) -> Result<(), Failure> {
         }
     };
     following.abort();
+    renewing.abort();
     ended.map_err(|_| Failure::failed("the sidecar stopped serving; the log has the reason"))
+}
+
+/// Looks after the CA for as long as the service runs: its successor is published ten days ahead
+/// and taken in its last day.
+async fn renew_ca(renew: Option<Renew>, reloader: Reloader) {
+    let Some(renew) = renew else { return };
+    loop {
+        tokio::time::sleep(CA_CHECK).await;
+        match renew() {
+            Ok(ca) => reloader.ca(ca),
+            Err(error) => tracing::error!(%error, "the CA could not be renewed; the current one is used until it ends"),
+        }
+    }
 }
 
 fn announce(bound: &Bound) {

@@ -39,7 +39,7 @@ pub struct AdminState {
     /// Sets what is not counted as it happens; called before each `/metrics`.
     pub gauges: Arc<dyn Fn(&Metrics) + Send + Sync>,
     /// The certificates that clients must trust.
-    pub trust_pem: String,
+    pub trust_pem: Arc<dyn Fn() -> String + Send + Sync>,
     /// Whether requests are served: false before the start is done and from the drain on.
     pub ready: Arc<AtomicBool>,
     /// Answers `/status`: version, policy version, what is alive, the audit's mode.
@@ -129,7 +129,7 @@ fn answer<B>(state: &AdminState, surface: Surface, local: SocketAddr, request: &
             (state.gauges)(&state.metrics);
             response(StatusCode::OK, Metrics::CONTENT_TYPE, state.metrics.encode())
         }
-        ("/ca.pem", Surface::Admin) => response(StatusCode::OK, "application/x-pem-file", state.trust_pem.clone()),
+        ("/ca.pem", Surface::Admin) => response(StatusCode::OK, "application/x-pem-file", (state.trust_pem)()),
         ("/status", Surface::Admin) => response(StatusCode::OK, "application/json", format!("{}\n", (state.status)())),
         _ => text(StatusCode::NOT_FOUND, "not found\n"),
     }
@@ -181,7 +181,7 @@ mod tests {
         let state = Arc::new(AdminState {
             metrics: Arc::new(Metrics::new()),
             gauges: Arc::new(|metrics| metrics.alive(7, 0)),
-            trust_pem: "-----BEGIN CERTIFICATE-----\n".to_owned(),
+            trust_pem: Arc::new(|| "-----BEGIN CERTIFICATE-----\n".to_owned()),
             ready: Arc::clone(&ready),
             status: Arc::new(|| serde_json::json!({"version": "1"})),
         });
