@@ -170,12 +170,15 @@ impl Bound {
     /// rest given `limits.drain` to end.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         let (stop, stopped) = watch::channel(false);
+        // Who probes it must see that it drains: these pages go last.
+        let (end, over) = watch::channel(false);
         let (alive, all_gone) = mpsc::channel(1);
         let ready = Arc::new(AtomicBool::new(true));
         let state = Arc::new(self.admin_state(&ready));
         for (sockets, surface) in [(self.admin, Surface::Admin), (self.health, Surface::Health)] {
             for listener in sockets.listeners {
-                tokio::spawn(crate::proxy::admin::serve(listener, Arc::clone(&state), surface, stopped.clone()));
+                let serve = crate::proxy::admin::serve(listener, Arc::clone(&state), surface, over.clone());
+                tokio::spawn(serve);
             }
         }
         let front = Arc::new(Front::new(Arc::clone(&self.pipeline), self.leaves, stopped.clone(), alive));
@@ -188,6 +191,7 @@ impl Bound {
         shutdown.await;
         ready.store(false, Ordering::Release);
         drain::drain(&self.pipeline, &stop, all_gone).await;
+        end.send_replace(true);
         chores.abort();
         revocations.abort();
     }
