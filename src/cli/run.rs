@@ -76,8 +76,8 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
     let hardened = harden::harden()?;
     child::adopt_orphans()?;
     let config = for_one_command(start::config(args.config.as_deref())?);
-    let log = start::log_to_file(args.log.as_deref(), &config.log)?;
     let policy = start::policy(&args.policy, &config)?;
+    let log = start::log_to_file(args.log.as_deref(), &config.log)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let source = start::source(&config, Arc::clone(&clock))?;
     let ca = Ca::ephemeral(clock.wall()).map_err(|error| Failure::because(&error))?;
