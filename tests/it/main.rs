@@ -3,9 +3,12 @@
 #![allow(unreachable_pub, reason = "the harness is a crate of its own in all but name")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
+mod across;
 mod bodies;
+mod cli;
 mod drain;
 mod headers;
+mod health;
 mod left_out;
 mod life;
 mod malformed;

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod origin;
 pub mod pki;
+pub mod process;
 pub mod sidecar;
 pub mod signature;
 pub mod underway;
@@ -10,5 +11,6 @@ pub mod underway;
 pub use client::{Agent, Answer};
 pub use origin::{Origin, Received, Speaks};
 pub use pki::Pki;
+pub use process::Home;
 pub use sidecar::Sidecar;
 pub use underway::{ByHand, Underway, soon};

@@ -35,6 +35,7 @@ pub struct Sidecar {
     stop: Option<oneshot::Sender<()>>,
     task: Option<tokio::task::JoinHandle<()>>,
     admin: std::net::SocketAddr,
+    health: Option<std::net::SocketAddr>,
 }
 
 /// What a test changes in the configuration.
@@ -98,6 +99,11 @@ impl Sidecar {
 
     pub fn admin(&self) -> std::net::SocketAddr {
         self.admin
+    }
+
+    /// The first of `listen.health`.
+    pub fn health(&self) -> std::net::SocketAddr {
+        self.health.unwrap()
     }
 
     /// Tells it to stop and waits until the drain is over.
@@ -243,6 +249,7 @@ impl Builder {
         let agent =
             Agent { proxy: bound.proxy()[0], trust: bound.trust_pem(), credentials: self.agents.first().cloned() };
         let admin = bound.admin()[0];
+        let health = bound.health().first().copied();
         let reloader = bound.reloader();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(bound.run(async {
@@ -260,6 +267,7 @@ impl Builder {
             stop: Some(stop),
             task: Some(task),
             admin,
+            health,
         }
     }
 }
