@@ -147,6 +147,8 @@ impl Pipeline {
     ) -> Result<(Sent, Lent, strategy::Watch), Refusal> {
         let mut verdict = verdict;
         let mut lent = timed(&mut attempt.stages.lease, self.leases.lend(&verdict)).await?;
+        // Noted before the body comes, which may take long: a revocation meanwhile ends the request.
+        stay.uses(&lent);
         let need = strategy::body_need(&lent, &head(&parts.headers, target.query.as_ref(), None))?;
         let mut body =
             timed(&mut attempt.stages.body, body::prepare(incoming, parts, need, &self.limits, &self.timeouts)).await?;
@@ -156,9 +158,7 @@ impl Pipeline {
             verdict = self.still(verdict, target, &parts.headers)?;
             if !lent.is_live() {
                 lent = timed(&mut attempt.stages.lease, self.leases.lend(&verdict)).await?;
-            }
-            if let Lent::Lease(lease) = &lent {
-                stay.uses(lease.id());
+                stay.uses(&lent);
             }
             let applying = Instant::now();
             let head = head(&parts.headers, target.query.as_ref(), body.length());

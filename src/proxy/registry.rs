@@ -9,6 +9,7 @@ use dashmap::DashMap;
 use super::closer::Closer;
 use super::lifeline::Lifeline;
 use crate::identity::{Agent, Gate};
+use crate::lease::Lent;
 use crate::model::{Code, ConnectionName, Refusal};
 use crate::policy::{Permit, Policy, Question, Verdict};
 
@@ -170,10 +171,10 @@ impl Alive {
 
 impl Stay {
     /// Notes the id of the connection that was lent.
-    pub(super) fn uses(&self, id: &Arc<str>) {
-        if let Kind::Request { connection_id, .. } = &self.alive.kind {
+    pub(super) fn uses(&self, lent: &Lent) {
+        if let (Kind::Request { connection_id, .. }, Lent::Lease(lease)) = (&self.alive.kind, lent) {
             // Two leases of one request are of one connection: the first id stays.
-            let _ = connection_id.set(Arc::clone(id));
+            let _ = connection_id.set(Arc::clone(lease.id()));
         }
     }
 

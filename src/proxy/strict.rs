@@ -4,8 +4,8 @@ use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -33,6 +33,8 @@ pub(super) struct Findings {
     opened: Instant,
     /// When the last answer ended, in microseconds after `opened`.
     last_over: AtomicU64,
+    /// Who waits for the answer to a CONNECT.
+    waiting: Mutex<Option<Waker>>,
 }
 
 impl Default for Findings {
@@ -43,6 +45,7 @@ impl Default for Findings {
             answered: AtomicU64::new(0),
             opened: Instant::now(),
             last_over: AtomicU64::new(0),
+            waiting: Mutex::default(),
         }
     }
 }
@@ -65,6 +68,19 @@ impl Findings {
         let now = u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.last_over.store(now, Ordering::Release);
         self.answered.fetch_add(1, Ordering::AcqRel);
+        if let Some(waker) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            waker.wake();
+        }
+    }
+
+    /// Waits until so many requests are answered.
+    fn poll_answered(&self, cx: &Context<'_>, count: u64) -> Poll<()> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.answered() >= count {
+            return Poll::Ready(());
+        }
+        *waiting = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// How long nothing was asked.
@@ -331,9 +347,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for StrictStream<S> {
                 State::Refused if this.broke_off() => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
                 // The answer to the stand-in closes the connection.
                 State::Refused => return Poll::Pending,
-                // hyper reads again once the answer to a CONNECT has left.
-                State::Connect if this.findings.answered() < this.heads => return Poll::Pending,
                 State::Connect => {
+                    ready!(this.findings.poll_answered(cx, this.heads));
                     this.state = State::Head;
                     this.examine();
                     continue;

@@ -117,7 +117,7 @@ fn counted(bytes: &[u8], cuts: &[usize]) -> u64 {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => break,
             Poll::Pending if matches!(stream.state, State::Connect) => {
-                findings.answered.store(stream.heads, Ordering::Release)
+                findings.answered.store(stream.heads, Ordering::Release);
             }
             Poll::Pending => break,
         }

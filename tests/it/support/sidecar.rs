@@ -31,6 +31,7 @@ pub struct Sidecar {
     pub clock: Arc<dyn Clock>,
     pub refusals: Arc<Mutex<Vec<String>>>,
     audit: Audit,
+    moved: Option<Arc<TestClock>>,
     directory: TempDir,
     stop: Option<oneshot::Sender<()>>,
     task: Option<tokio::task::JoinHandle<()>>,
@@ -115,6 +116,11 @@ impl Sidecar {
             task.await.unwrap();
         }
         self.audit.close().unwrap();
+    }
+
+    /// Moves the clock, which a test that said `at` holds.
+    pub fn advance(&self, time: Duration) {
+        self.moved.as_ref().expect("only a clock that was set can be moved").advance(time);
     }
 
     /// Begins to stop, without waiting.
@@ -214,8 +220,9 @@ impl Builder {
         for change in self.change {
             change(&mut config);
         }
-        let clock: Arc<dyn Clock> = match self.at {
-            Some(wall) => Arc::new(TestClock::at(wall)),
+        let moved = self.at.map(|wall| Arc::new(TestClock::at(wall)));
+        let clock: Arc<dyn Clock> = match &moved {
+            Some(clock) => Arc::clone(clock) as Arc<dyn Clock>,
             None => Arc::new(SystemClock),
         };
         let memory = self.connections.into_iter().map(|(name, bindings, credentials)| MemoryConnection {
@@ -263,6 +270,7 @@ impl Builder {
             clock,
             refusals,
             audit,
+            moved,
             directory,
             stop: Some(stop),
             task: Some(task),
