@@ -1,6 +1,6 @@
 //! The command line: one file per subcommand; the only place that prints.
 //!
-//! A command answers an exit code. What fails is a [`failure::Failure`], said once on standard
+//! A command answers an exit code. What fails is a `Failure`, said once on standard
 //! error as `error: …` with its causes.
 
 use std::process::ExitCode;

@@ -78,9 +78,12 @@ const CA_CHECK: Duration = Duration::from_secs(3600);
 /// Reads the CA again; its successor is made and taken ahead of its end.
 type Renew = Box<dyn Fn() -> Result<Ca, CaError> + Send>;
 
+/// Where credentials come from, the CA, and how the CA is renewed, if it is kept.
+type Lending = (Arc<dyn LeaseSource>, Ca, Option<Renew>);
+
 /// The store and the CA, whose key is sealed under the store's.
 #[cfg(feature = "authority")]
-fn authority(config: &Config, clock: &Arc<dyn Clock>) -> Result<(Arc<dyn LeaseSource>, Ca, Option<Renew>), Failure> {
+fn authority(config: &Config, clock: &Arc<dyn Clock>) -> Result<Lending, Failure> {
     let authority = super::store::open(&config.authority, Arc::clone(clock))?;
     let source = authority.source();
     let (directory, clock) = (config.ca_dir.clone(), Arc::clone(clock));
@@ -91,7 +94,7 @@ fn authority(config: &Config, clock: &Arc<dyn Clock>) -> Result<(Arc<dyn LeaseSo
 
 /// This build has no store: no connections, and a CA that ends with the process.
 #[cfg(not(feature = "authority"))]
-fn authority(_config: &Config, clock: &Arc<dyn Clock>) -> Result<(Arc<dyn LeaseSource>, Ca, Option<Renew>), Failure> {
+fn authority(_config: &Config, clock: &Arc<dyn Clock>) -> Result<Lending, Failure> {
     let ca = Ca::ephemeral(clock.wall()).map_err(|error| Failure::because(&error))?;
     Ok((Arc::new(crate::lease::MemorySource::new([])), ca, None))
 }
