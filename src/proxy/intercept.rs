@@ -59,7 +59,11 @@ impl Intercepted {
 
     async fn inside(&self, mut stream: AgentStream, stay: &Stay) -> Result<u64, Refusal> {
         let patience = self.front.pipeline.timeouts.handshake;
-        let first = match tokio::time::timeout(patience, stream.peek(1)).await {
+        let peeked = tokio::select! {
+            peeked = tokio::time::timeout(patience, stream.peek(1)) => peeked,
+            why = stay.closer().closed() => return Err(why),
+        };
+        let first = match peeked {
             Ok(Ok(bytes)) => bytes.first().copied(),
             Ok(Err(error)) => {
                 return Err(Refusal::new(Code::InvalidRequest, "the connection broke off").with_log(error.to_string()));
@@ -87,9 +91,11 @@ impl Intercepted {
 
     async fn tls(&self, stream: AgentStream, stay: &Stay) -> Result<u64, Refusal> {
         let patience = self.front.pipeline.timeouts.handshake;
-        let stream = tokio::time::timeout(patience, self.handshake(stream))
-            .await
-            .map_err(|_| Refusal::new(Code::RequestTimeout, "the TLS handshake was not finished in time"))??;
+        let stream = tokio::select! {
+            done = tokio::time::timeout(patience, self.handshake(stream)) => done
+                .map_err(|_| Refusal::new(Code::RequestTimeout, "the TLS handshake was not finished in time"))??,
+            why = stay.closer().closed() => return Err(why),
+        };
         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let arrival = self.arrival_inside(Scheme::Https, if h2 { "h2" } else { "tls" });
         Ok(if h2 {

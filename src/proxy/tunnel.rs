@@ -79,7 +79,11 @@ impl Tunnel {
     pub(super) async fn serve(mut self, upgrade: OnUpgrade) {
         let Some(mut agent) = upgrade.await.ok().and_then(take_stream) else { return };
         let (up, down) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let why = match self.check_hello(&mut agent).await {
+        let checked = tokio::select! {
+            checked = self.check_hello(&mut agent) => checked,
+            why = self.stay.closer().closed() => Err(why),
+        };
+        let why = match checked {
             Err(refusal) => {
                 if refusal.code() == Code::MisdirectedRequest {
                     let _ = agent.write_all(&UNRECOGNIZED_NAME).await;
