@@ -36,7 +36,7 @@ async fn a_connection_deleted_by_another_process_closes_what_uses_it_within_a_se
     let ended = home.run(["connection", "delete", "one", "--yes"]);
     let deleted = Instant::now();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
-    one.is_cut().await;
+    one.gets_cut().await;
     assert!(deleted.elapsed() < Duration::from_secs(1), "{:?}", deleted.elapsed());
     let answer = proxy.agent.get_plain(&format!("http://127.0.0.1:{}/one", origin.port())).await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (404, "CONNECTION_NOT_FOUND"));
@@ -71,8 +71,8 @@ async fn files_are_followed_as_one_set_and_a_set_with_an_error_keeps_the_old_one
     // The old set still decides, for what is alive and what comes.
     let more = origin.answering(&proxy.agent, "/one").await;
     home.write("policy.yaml", &rules(&origin, &["two"]));
-    one.is_cut().await;
-    more.is_cut().await;
+    one.gets_cut().await;
+    more.gets_cut().await;
     two.ends_well().await;
     let answer = proxy.agent.get_plain(&format!("http://127.0.0.1:{}/one", origin.port())).await;
     assert_eq!(answer.code(), "POLICY_DENIED");
@@ -91,7 +91,7 @@ async fn an_agent_whose_password_file_changed_loses_its_connections() {
     let ours = origin.answering(&a, "/one").await;
     let theirs = origin.answering(&b, "/one").await;
     home.secret("a.pw", "pw-new\n");
-    ours.is_cut().await;
+    ours.gets_cut().await;
     theirs.ends_well().await;
     let url = format!("http://127.0.0.1:{}/one", origin.port());
     assert_eq!(a.get_plain(&url).await.status, 407);
@@ -115,8 +115,28 @@ async fn sigterm_drains_and_a_second_one_ends_at_once() {
     proxy.signal("TERM");
     proxy.says("draining");
     proxy.signal("TERM");
-    one.is_cut().await;
+    one.gets_cut().await;
     assert_eq!(proxy.ended(), Some(0), "{}", proxy.log());
+}
+
+/// The level and the variable that show most.
+#[tokio::test]
+async fn no_log_holds_a_credential() {
+    let (home, proxy, origin) = started("log: { level: trace }\n").await;
+    origin.answering(&proxy.agent, "/one?key=canary-query").await.ends_well().await;
+    home.run_with(["connection", "set", "one", "--field", "access_token=-"], "canary-new\n");
+    let answer = proxy.agent.get_plain("http://u:canary-user@127.0.0.1/").await;
+    assert_eq!(answer.status, 400);
+    let ended = home.run(["connection", "delete", "two", "--yes"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let log = proxy.log();
+    assert!(!log.contains("canary") && log.contains("listening"), "{log}");
+    drop(proxy);
+    let audit = home.path(".local/state/nexus-sidecar/audit");
+    for entry in std::fs::read_dir(audit).unwrap() {
+        let text = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!String::from_utf8_lossy(&text).contains("canary"));
+    }
 }
 
 #[tokio::test]

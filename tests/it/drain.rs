@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::client::read_answer;
 use crate::support::underway::{is_closed, read_until};
-use crate::support::{ByHand, Sidecar, soon};
+use crate::support::{ByHand, Origin, Pki, Sidecar, soon};
 
 async fn forwarding(drain: Duration) -> (Sidecar, ByHand) {
     let origin = ByHand::new().await;
@@ -60,9 +64,9 @@ async fn what_lasts_longer_than_the_drain_is_cut_and_recorded() {
         written.unwrap();
     }
     soon(sidecar.drain()).await;
-    let answer = asked.is_refused().await;
+    let answer = asked.gets_refused().await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "UNAVAILABLE"));
-    answering.is_cut().await;
+    answering.gets_cut().await;
     is_closed(&mut stalled.origin).await;
     let outcomes = sidecar.outcomes(3).await;
     assert!(outcomes.iter().all(|outcome| outcome["code"] == "UNAVAILABLE"), "{outcomes:#?}");
@@ -88,6 +92,73 @@ async fn a_tunnel_is_cut_at_the_end_of_the_drain() {
     is_closed(&mut far).await;
     let outcome = &sidecar.outcomes(1).await[0];
     assert_eq!((&outcome["code"], &outcome["up"]), (&json!("UNAVAILABLE"), &json!(6)), "{outcome}");
+}
+
+#[tokio::test]
+async fn intercepted_connections_that_are_idle_close() {
+    let pki = Pki::new();
+    let origin = Origin::tls(&pki, "api.test").await;
+    let mut sidecar = Sidecar::builder()
+        .policy(format!(
+            "rules:\n  - {{ host: api.test, port: {}, action: forward, networks: [127.0.0.0/8] }}\n",
+            origin.port()
+        ))
+        .trusts(&pki)
+        .host("api.test", &origin)
+        .configure(|config| config.timeouts.drain = Duration::from_secs(10))
+        .start()
+        .await;
+    let at = format!("api.test:{}", origin.port());
+    let mut h1 = sidecar.agent.intercepted(&at, "api.test", &[b"http/1.1"]).await.unwrap();
+    h1.write_all(format!("GET / HTTP/1.1\r\nHost: {at}\r\n\r\n").as_bytes()).await.unwrap();
+    assert_eq!(soon(read_answer(&mut h1)).await.status, 200);
+    let h2 = sidecar.agent.intercepted(&at, "api.test", &[b"h2"]).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(h2)).await.unwrap();
+    let ended = tokio::spawn(connection);
+    let request = Request::get(format!("https://{at}/")).body(Full::<Bytes>::default()).unwrap();
+    assert_eq!(soon(sender.send_request(request)).await.unwrap().status(), 200);
+    let started = Instant::now();
+    sidecar.begin_drain();
+    assert_eq!(soon(h1.read(&mut [0; 1])).await.unwrap_or(0), 0);
+    let _ = soon(ended).await.unwrap();
+    soon(sidecar.drain()).await;
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+/// A tunnel whose ClientHello does not come is recorded too.
+#[tokio::test]
+async fn a_tunnel_that_never_began_is_recorded() {
+    let origin = ByHand::new().await;
+    let port = origin.port();
+    let mut sidecar = Sidecar::builder()
+        .policy(format!("rules:\n  - {{ host: 127.0.0.1, port: {port}, action: tunnel, networks: [127.0.0.0/8] }}\n"))
+        .configure(|config| {
+            config.timeouts.drain = Duration::from_millis(200);
+            config.timeouts.handshake = Duration::from_secs(60);
+        })
+        .start()
+        .await;
+    let mut agent = sidecar.agent.connect(&format!("127.0.0.1:{port}")).await.unwrap();
+    let mut far = origin.accept().await;
+    soon(sidecar.drain()).await;
+    is_closed(&mut agent).await;
+    is_closed(&mut far).await;
+    let outcome = &sidecar.outcomes(1).await[0];
+    assert_eq!(outcome["code"], "UNAVAILABLE", "{outcome}");
+}
+
+/// Nothing was asked inside: what it waits for is not worth a drain.
+#[tokio::test]
+async fn a_connect_that_nothing_follows_does_not_hold_the_drain_up() {
+    let (mut sidecar, origin) = forwarding(Duration::from_millis(200)).await;
+    let mut agent = sidecar.agent.connect(&format!("127.0.0.1:{}", origin.port())).await.unwrap();
+    let started = Instant::now();
+    soon(sidecar.drain()).await;
+    is_closed(&mut agent).await;
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    let outcome = &sidecar.outcomes(1).await[0];
+    assert_eq!((&outcome["code"], &outcome["method"]), (&json!("UNAVAILABLE"), &json!("CONNECT")), "{outcome}");
 }
 
 /// A head that never becomes whole is nobody's request.

@@ -34,7 +34,7 @@ async fn an_answer_under_way_ends_if_it_is_no_longer_allowed() {
     let (sidecar, origin) = forwarding("").await;
     let underway = origin.answering(&sidecar.agent, "/x").await;
     sidecar.reload(NOTHING);
-    underway.is_cut().await;
+    underway.gets_cut().await;
     let outcome = &sidecar.outcomes(1).await[0];
     assert_eq!((&outcome["code"], &outcome["status"]), (&json!("POLICY_DENIED"), &json!(200)), "{outcome}");
     assert!(outcome["reason"].as_str().unwrap().contains("policy was changed"), "{outcome}");
@@ -66,7 +66,7 @@ async fn what_a_rule_looks_at_is_asked_again_as_it_was() {
         let (sidecar, origin) = forwarding(before).await;
         let underway = origin.answering(&sidecar.agent, "/x?a=1").await;
         sidecar.reload(&format!("version: 1\n{}", rule(&origin, after)));
-        if stays { underway.ends_well().await } else { underway.is_cut().await }
+        if stays { underway.ends_well().await } else { underway.gets_cut().await }
     }
 }
 
@@ -75,7 +75,7 @@ async fn a_request_that_waits_for_its_answer_is_told() {
     let (sidecar, origin) = forwarding("").await;
     let underway = origin.asked(&sidecar.agent, "/x").await;
     sidecar.reload(NOTHING);
-    let answer = underway.is_refused().await;
+    let answer = underway.gets_refused().await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (403, "POLICY_DENIED"));
 }
 
@@ -205,7 +205,7 @@ async fn an_agent_whose_password_changed_loses_its_connections_and_the_others_ke
     let agents = [("a".to_owned(), Secret::new("pw-new")), ("b".to_owned(), Secret::new("pw-b"))];
     sidecar.reloader.gate(Arc::new(Gate::named(agents.into(), false)));
 
-    ours.is_cut().await;
+    ours.gets_cut().await;
     assert_eq!(soon(our_idle.read(&mut [0; 1])).await.unwrap_or(0), 0);
     let url = format!("http://127.0.0.1:{port}/");
     assert_eq!(sidecar.agent.get_plain(&url).await.code(), "PROXY_AUTHENTICATION_REQUIRED");

@@ -1,13 +1,13 @@
 //! A connection that is deleted or revoked closes what uses it; a new version is followed.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nexus_sidecar::lease::MemoryConnection;
 use nexus_sidecar::model::{Binding, Bindings, ConnectionName, Fields, HostPattern, Secret, Strategy};
 use serde_json::json;
 
 use crate::support::underway::is_closed;
-use crate::support::{ByHand, Sidecar};
+use crate::support::{ByHand, Origin, Sidecar};
 
 /// Two connections to one cleartext origin, by path.
 async fn two() -> (Sidecar, ByHand) {
@@ -43,8 +43,8 @@ async fn deleting_a_connection_closes_what_uses_it_within_a_second() {
         assert!(one.head.contains("Bearer canary-one") && two.head.contains("Bearer canary-two"));
         let started = Instant::now();
         assert!(if delete { sidecar.source.delete(&name("one")) } else { sidecar.source.revoke(&name("one")) });
-        one.is_cut().await;
-        let answer = waiting.is_refused().await;
+        one.gets_cut().await;
+        let answer = waiting.gets_refused().await;
         assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (410, "CONNECTION_REVOKED"));
         let url = format!("http://127.0.0.1:{}/one", origin.port());
@@ -78,22 +78,60 @@ async fn an_agent_that_does_not_read_holds_no_credential_open() {
     assert_eq!(sidecar.outcomes(1).await[0]["code"], "CONNECTION_REVOKED");
 }
 
+/// What a destination remembers of a connection (a session, a rate) belongs to one version of the
+/// credentials.
 #[tokio::test]
-async fn a_new_version_is_used_from_the_next_request_on() {
+async fn an_upstream_connection_of_an_older_version_is_not_used_again() {
+    let origin = Origin::plain().await;
+    let sidecar = Sidecar::builder()
+        .policy(format!(
+            "rules:\n  - {{ host: 127.0.0.1, port: {}, connection: one, plaintext: true, networks: [127.0.0.0/8] }}\n",
+            origin.port()
+        ))
+        .connection("one", json!({"type": "oauth2"}), &["127.0.0.1"], &[("access_token", "canary-one")])
+        .start()
+        .await;
+    let url = format!("http://127.0.0.1:{}/", origin.port());
+    for (token, connections) in [("canary-one", 1), ("canary-one", 1), ("canary-new", 2), ("canary-new", 2)] {
+        if token == "canary-new" && connections != origin.connections() {
+            sidecar.source.set(bearer(token, None));
+        }
+        assert_eq!(sidecar.agent.get_plain(&url).await.status, 200);
+        assert_eq!(origin.connections(), connections);
+        assert_eq!(origin.received().last().unwrap().header("authorization"), format!("Bearer {token}"));
+    }
+}
+
+/// Credentials that have ended are not sent, whatever the destination would say.
+#[tokio::test]
+async fn a_connection_past_its_end_is_refused() {
     let (sidecar, origin) = two().await;
-    let before = origin.answering(&sidecar.agent, "/one").await;
+    let now = sidecar.clock.wall();
+    sidecar.source.set(bearer("canary-late", Some(now - Duration::from_secs(1))));
+    let url = format!("http://127.0.0.1:{}/one", origin.port());
+    let refused = sidecar.agent.get_plain(&url).await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (410, "CONNECTION_EXPIRED"));
+    assert!(origin.is_left_alone().await);
+    sidecar.source.set(bearer("canary-early", Some(now + Duration::from_secs(60))));
+    assert!(origin.asked(&sidecar.agent, "/one").await.head.contains("Bearer canary-early"));
+}
+
+/// The connection `one` with another token.
+fn bearer(token: &str, expires_at: Option<SystemTime>) -> MemoryConnection {
     let binding = Binding {
         hosts: vec![HostPattern::parse("127.0.0.1").unwrap()],
         strategy: Strategy::from_json(&json!({"type": "oauth2"})).unwrap(),
     };
     let mut fields = Fields::new();
-    fields.insert("access_token", Secret::new("canary-new"));
-    sidecar.source.set(MemoryConnection {
-        name: name("one"),
-        bindings: Bindings::new(vec![binding], false).unwrap(),
-        fields,
-        expires_at: None,
-    });
+    fields.insert("access_token", Secret::new(token));
+    MemoryConnection { name: name("one"), bindings: Bindings::new(vec![binding], false).unwrap(), fields, expires_at }
+}
+
+#[tokio::test]
+async fn a_new_version_is_used_from_the_next_request_on() {
+    let (sidecar, origin) = two().await;
+    let before = origin.answering(&sidecar.agent, "/one").await;
+    sidecar.source.set(bearer("canary-new", None));
     let after = soon_with(&sidecar, &origin, "Bearer canary-new").await;
     assert!(after, "the new credential was not used within a second");
     // What was under way with the old one is still the same connection.

@@ -225,13 +225,7 @@ impl Builder {
             Some(clock) => Arc::clone(clock) as Arc<dyn Clock>,
             None => Arc::new(SystemClock),
         };
-        let memory = self.connections.into_iter().map(|(name, bindings, credentials)| MemoryConnection {
-            name,
-            bindings,
-            fields: credentials,
-            expires_at: None,
-        });
-        let source = Arc::new(MemorySource::new(memory));
+        let source = Arc::new(MemorySource::new(self.connections.into_iter().map(in_memory)));
         let agents: Vec<_> =
             self.agents.iter().map(|(name, password)| (name.clone(), Secret::new(password.as_str()))).collect();
         let audit = Audit::open(&config.audit, Arc::clone(&clock)).unwrap();
@@ -278,6 +272,10 @@ impl Builder {
             health,
         }
     }
+}
+
+fn in_memory((name, bindings, fields): (ConnectionName, Bindings, Fields)) -> MemoryConnection {
+    MemoryConnection { name, bindings, fields, expires_at: None }
 }
 
 fn config(home: &std::path::Path) -> Config {

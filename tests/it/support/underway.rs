@@ -76,7 +76,7 @@ impl Underway {
     }
 
     /// Both sides see their connection closed, the agent before the answer's end.
-    pub async fn is_cut(mut self) {
+    pub async fn gets_cut(mut self) {
         let mut rest = Vec::new();
         let _ = soon(self.agent.read_to_end(&mut rest)).await;
         assert!(!rest.ends_with(b"0\r\n\r\n"), "{rest:?}");
@@ -84,7 +84,7 @@ impl Underway {
     }
 
     /// The agent is told, and the origin's connection is closed.
-    pub async fn is_refused(mut self) -> Answer {
+    pub async fn gets_refused(mut self) -> Answer {
         let answer = soon(read_answer(&mut self.agent)).await;
         is_closed(&mut self.origin).await;
         answer
