@@ -25,7 +25,7 @@ pub struct Gate {
 enum Silent {
     Nobody,
     Anonymous(Arc<str>),
-    /// This agent, if the command (0: not started yet) or one of its descendants holds the
+    /// This agent, if the command (0: not noted yet) or one of its descendants holds the
     /// socket.
     Descendant {
         agent: Arc<str>,
@@ -114,8 +114,9 @@ impl Gate {
 #[cfg(target_os = "linux")]
 fn holds_socket(peer: Peer, command: u32) -> bool {
     // Under `run` orphans of the command become our own children, and we start nothing else that
-    // would call this port.
-    command != 0 && super::descendant::holds(peer, &[command, std::process::id()])
+    // would call this port. The command itself may call before its starter has noted its number.
+    let own = std::process::id();
+    if command == 0 { super::descendant::holds(peer, &[own]) } else { super::descendant::holds(peer, &[command, own]) }
 }
 
 #[cfg(not(target_os = "linux"))]
