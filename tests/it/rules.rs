@@ -163,7 +163,7 @@ async fn methods_that_echo_a_request_are_refused() {
 }
 
 #[tokio::test]
-async fn a_parameter_that_overrides_the_method_gets_refused() {
+async fn a_parameter_that_overrides_the_method_is_refused() {
     let (sidecar, origin) =
         rules("rules:\n  - { host: api.test, port: PORT, method: POST, connection: api, networks: [127.0.0.0/8] }\n")
             .await;

@@ -169,7 +169,7 @@ fn what_is_left_alive_is_not_waited_for() {
 }
 
 #[test]
-fn an_unsafe_start_gets_refused() {
+fn an_unsafe_start_is_refused() {
     let home = Home::new();
     for (name, value) in [("LOG_SIGNABLE_BODY", "true"), ("HTTPS_PROXY", "http://u:pw-1@corp:1"), ("all_proxy", "x")] {
         let output = home.bash("echo started").env(name, value).output().unwrap();

@@ -104,7 +104,7 @@ async fn a_presigned_url_is_signed_anew_in_headers() {
 }
 
 #[tokio::test]
-async fn a_scope_that_the_host_contradicts_gets_refused() {
+async fn a_scope_that_the_host_contradicts_is_refused() {
     let aws = Aws::start(json!({})).await;
     for (host, scope) in [
         ("s3.eu-west-1.amazonaws.com", "us-east-1/s3"),
@@ -120,7 +120,7 @@ async fn a_scope_that_the_host_contradicts_gets_refused() {
 }
 
 #[tokio::test]
-async fn what_the_connection_does_not_allow_gets_refused() {
+async fn what_the_connection_does_not_allow_is_refused() {
     let aws = Aws::start(json!({"allowed_services": ["s3"], "allowed_regions": ["eu-west-1"]})).await;
     for (host, scope) in [("dynamodb.eu-west-1.amazonaws.com", "eu-west-1/dynamodb"), ("minio.test", "us-east-1/s3")] {
         let answer = aws.put(host, scope, None, b"hi").await;

@@ -48,7 +48,7 @@ async fn a_tunnel_passes_bytes_untouched() {
 }
 
 #[tokio::test]
-async fn a_tunnel_under_another_server_name_gets_refused() {
+async fn a_tunnel_under_another_server_name_is_refused() {
     let (sidecar, origin, _) = tunnel("").await;
     let stream = sidecar.agent.connect(&format!("raw.test:{}", origin.port())).await.unwrap();
     let error =
@@ -154,7 +154,7 @@ async fn plain_http_inside_a_connect_is_read_as_such() {
 }
 
 #[tokio::test]
-async fn what_is_neither_tls_nor_http_gets_refused() {
+async fn what_is_neither_tls_nor_http_is_refused() {
     let (sidecar, origin) = intercepted().await;
     let mut stream = sidecar.agent.connect(&format!("api.test:{}", origin.port())).await.unwrap();
     stream.write_all(&[0x00, 0x01, 0x02]).await.unwrap();
