@@ -17,8 +17,43 @@ pub(super) fn holds(peer: Peer, roots: &[u32]) -> bool {
         return false;
     }
     let Some(owner) = socket_owner::find(remote, local) else { return false };
-    // Twice: a process whose parent ends while we walk moves to a branch that we have left.
-    owner.uid == rustix::process::getuid().as_raw() && (0..2).any(|_| any_holds(owner.inode, roots))
+    if owner.uid != rustix::process::getuid().as_raw() {
+        return false;
+    }
+    // A process whose parent ends while we walk moves to a branch that we have left, and a list
+    // of children may miss one while a sibling ends (proc_pid_task(5)): what the walk does not
+    // find is looked for from the other end, before it is a no.
+    (0..2).any(|_| any_holds(owner.inode, roots)) || any_holder_descends(owner.inode, roots)
+}
+
+/// Finds the processes that hold the socket, and climbs from each to its ancestors.
+fn any_holder_descends(inode: u32, roots: &[u32]) -> bool {
+    let link = format!("socket:[{inode}]");
+    let own = std::process::id();
+    let Ok(processes) = fs::read_dir("/proc") else { return false };
+    let numbers = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    numbers.filter(|pid| *pid != own).any(|pid| has_descriptor(pid, &link) && descends(pid, roots))
+}
+
+fn descends(mut pid: u32, roots: &[u32]) -> bool {
+    // No tree of processes is as deep as this; a loop cannot be, but costs nothing to exclude.
+    for _ in 0..1024 {
+        if roots.contains(&pid) {
+            return true;
+        }
+        match parent(pid) {
+            Some(next) if next > 1 => pid = next,
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// The fourth field of `/proc/PID/stat`; the second, the name, may hold anything, and ends with
+/// the last parenthesis (proc_pid_stat(5)).
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 /// Walks the tree of processes, nearest first.
@@ -99,6 +134,24 @@ mod tests {
         drop(gate);
         let (stream, _) = listener.accept().unwrap();
         assert!(!holds(peer_of(&stream), &[pid, std::process::id()]));
+    }
+
+    #[test]
+    fn the_climb_agrees_with_the_walk() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut command = caller(listener.local_addr().unwrap().port());
+        let (stream, _) = listener.accept().unwrap();
+        let peer = peer_of(&stream);
+        let inode = socket_owner::find(peer.remote, peer.local).unwrap().inode;
+        let mut stranger = Command::new("sleep").arg("60").spawn().unwrap();
+        assert!(any_holder_descends(inode, &[command.id()]));
+        assert!(any_holder_descends(inode, &[std::process::id()]));
+        assert!(!any_holder_descends(inode, &[stranger.id()]));
+        assert!(!any_holder_descends(inode, &[]));
+        stranger.kill().unwrap();
+        drop(stream);
+        command.wait().unwrap();
+        stranger.wait().unwrap();
     }
 
     #[test]

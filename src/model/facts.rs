@@ -42,7 +42,7 @@ pub struct IntentFacts {
     pub rule: Arc<str>,
     /// The policy's version.
     pub policy: Arc<str>,
-    /// The connection and the version of its credentials, if one is used.
+    /// The connection's name, as the rule says it, and the version of its credentials.
     pub connection: Option<(Arc<str>, u64)>,
     /// The strategy's type, if one is applied.
     pub strategy: Option<&'static str>,

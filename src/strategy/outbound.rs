@@ -70,10 +70,15 @@ impl Outbound {
     /// What the audit records before it leaves.
     pub fn facts(&self) -> IntentFacts {
         let terms = self.terms();
+        let version = self.connection.as_ref().map(|(_, version)| *version);
+        let name = match &self.verdict {
+            Verdict::Inject(grant) => Some(grant.connection().shared()),
+            Verdict::Forward(_) => None,
+        };
         IntentFacts {
             rule: terms.rule().clone(),
             policy: terms.policy().clone(),
-            connection: self.connection.clone(),
+            connection: name.zip(version),
             strategy: self.strategy,
             destination: terms.destination().clone(),
             method: terms.method().clone(),

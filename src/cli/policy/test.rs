@@ -33,7 +33,7 @@ fn as_text(results: &[TestResult], failed: usize) -> String {
     let _ = match (passed, failed) {
         (0, 0) => writeln!(text, "the policy has no tests: write some under `tests:`"),
         (_, 0) => writeln!(text, "ok: {passed} passed"),
-        _ => writeln!(text, "{failed} failed, {passed} passed"),
+        _ => writeln!(text, "{failed} of {} failed", failed + passed),
     };
     text
 }

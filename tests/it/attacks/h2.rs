@@ -131,7 +131,7 @@ async fn trailers_carry_no_credential_and_no_route() {
 }
 
 #[tokio::test]
-async fn a_header_list_without_end_is_cut() {
+async fn a_header_list_without_end_ends_cut() {
     let (sidecar, origin, authority) = start().await;
     let mut frames = Frames::open(&sidecar.agent, &authority).await;
     let get: [Field<'_>; 4] =

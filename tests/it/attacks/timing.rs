@@ -7,6 +7,7 @@ use http::Request;
 use http_body_util::Full;
 use nexus_sidecar::lease::MemoryConnection;
 use nexus_sidecar::model::{Binding, Bindings, ConnectionName, Fields, HostPattern, Secret, Strategy};
+use nexus_sidecar::telemetry::{Clock, SystemClock};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
@@ -39,7 +40,7 @@ async fn signing(pki: &Pki, origin: &Origin) -> Sidecar {
         .policy(rule(origin))
         .trusts(pki)
         .host("api.test", origin)
-        .at(SystemTime::now())
+        .at(SystemClock.wall())
         .start()
         .await;
     sidecar.source.set(hook("first-secret", None));
