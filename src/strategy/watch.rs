@@ -14,7 +14,7 @@ const SHORT: usize = 8;
 /// Answers "does this contain what was injected?" and shows nothing.
 ///
 /// It looks for each value as it is, in base64 (both alphabets, at each of the three alignments
-/// that a longer text gives it), percent-encoded and in hex. A value shorter than eight bytes
+/// that a longer text gives it), percent-encoded, in hex and as JSON escapes it. A value shorter than eight bytes
 /// is found only where it stands alone.
 #[derive(Clone, Default)]
 pub struct Watch(Option<Arc<Watched>>);
@@ -69,6 +69,7 @@ fn forms(value: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
         forms.push(form.as_bytes().to_vec());
         // What a path or `encodeURIComponent` leaves as it is.
         forms.push(lenient_escapes(text));
+        forms.extend(in_json(text));
     }
     forms.sort();
     forms.dedup();
@@ -94,6 +95,13 @@ fn lower_escapes(text: &str) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// As it stands between the quotes of a JSON string, the slash as some writers escape it too.
+fn in_json(text: &str) -> [Vec<u8>; 2] {
+    let json = Zeroizing::new(serde_json::Value::from(text).to_string());
+    let inside = json.get(1..json.len() - 1).unwrap_or_default();
+    [inside.as_bytes().to_vec(), inside.replace('/', "\\/").into_bytes()]
 }
 
 fn lenient_escapes(text: &str) -> Vec<u8> {

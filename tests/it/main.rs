@@ -17,6 +17,7 @@ mod reload;
 mod revoke;
 mod rules;
 mod run;
+mod secrecy;
 mod sigv4;
 #[allow(dead_code, unused_imports)]
 mod support;
