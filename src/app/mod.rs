@@ -49,6 +49,17 @@ pub struct Parts {
     pub on_refusal: Option<OnRefusal>,
 }
 
+/// What a sidecar needs of the machine: its sockets, and the roots of destinations. It is opened
+/// before anything is made on disk, so that a port in use changes nothing.
+pub struct Ground {
+    roots: Roots,
+    proxy: Listening,
+    admin: Listening,
+    health: Listening,
+}
+
+type Listening = Vec<(SocketAddr, std::net::TcpListener)>;
+
 /// A sidecar whose sockets are open.
 pub struct Bound {
     pipeline: Arc<Pipeline>,
@@ -61,7 +72,6 @@ pub struct Bound {
     audit_mode: AuditMode,
 }
 
-#[derive(Default)]
 struct Sockets {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
@@ -94,13 +104,38 @@ fn hint(source: &std::io::Error) -> &'static str {
     }
 }
 
-/// Opens the sockets; port 0 picks a free one.
+impl Ground {
+    /// Reads the roots and opens the sockets; port 0 picks a free one.
+    pub fn open(config: &Config) -> Result<Self, AppError> {
+        let listen = |wanted: &[SocketAddr]| wanted.iter().map(|address| listen(*address)).collect::<Result<_, _>>();
+        Ok(Self {
+            roots: Roots::load(&config.upstream.ca_files)?,
+            proxy: listen(&config.listen.proxy)?,
+            admin: listen(&config.listen.admin)?,
+            health: listen(&config.listen.health)?,
+        })
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<(SocketAddr, std::net::TcpListener), AppError> {
+    let failed = |source| AppError::Listen { address, source };
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok((address, listener))
+}
+
+/// Opens the ground, and binds to it.
 pub async fn bind(parts: Parts) -> Result<Bound, AppError> {
+    let ground = Ground::open(&parts.config)?;
+    bind_on(ground, parts)
+}
+
+/// Puts the parts together on a ground that was opened for their configuration. Called on the
+/// runtime that is to serve: the sockets are registered there.
+pub fn bind_on(ground: Ground, parts: Parts) -> Result<Bound, AppError> {
     let Parts { config, policy, gate, ca, source, audit, metrics, clock, on_refusal } = parts;
-    let roots = Arc::new(Roots::load(&config.upstream.ca_files)?.excluding(&ca)?);
-    let proxy = Sockets::open(&config.listen.proxy).await?;
-    let admin = Sockets::open(&config.listen.admin).await?;
-    let health = Sockets::open(&config.listen.health).await?;
+    let roots = Arc::new(ground.roots.excluding(&ca)?);
+    let (proxy, admin, health) = (Sockets::of(ground.proxy)?, Sockets::of(ground.admin)?, Sockets::of(ground.health)?);
     let settings = DialSettings { hosts: config.upstream.hosts.clone(), timeout: config.timeouts.connect };
     let dialer = Dialer::new(settings, Arc::clone(&roots));
     let own: Vec<_> = [&proxy, &admin, &health].into_iter().flat_map(|sockets| sockets.addresses.clone()).collect();
@@ -123,11 +158,11 @@ pub async fn bind(parts: Parts) -> Result<Bound, AppError> {
 }
 
 impl Sockets {
-    async fn open(wanted: &[SocketAddr]) -> Result<Self, AppError> {
-        let mut sockets = Self::default();
-        for &address in wanted {
+    fn of(listening: Listening) -> Result<Self, AppError> {
+        let mut sockets = Self { listeners: Vec::new(), addresses: Vec::new() };
+        for (address, listener) in listening {
             let failed = |source| AppError::Listen { address, source };
-            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            let listener = TcpListener::from_std(listener).map_err(failed)?;
             sockets.addresses.push(listener.local_addr().map_err(failed)?);
             sockets.listeners.push(listener);
         }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::failure::{Failure, finish};
 use super::{environment, exit, harden, start};
-use crate::app::{self, Bound, Parts, Reloader};
+use crate::app::{self, Bound, Ground, Parts, Reloader};
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::identity::Gate;
@@ -50,6 +50,7 @@ fn execute(args: &Args) -> Result<ExitCode, Failure> {
     config.check_for_proxy().map_err(|problems| Failure::invalid(&problems))?;
     let gate = gate(&config)?;
     let policy = start::load_policy(&config.policy)?;
+    let ground = start::ground(&config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (source, ca, renew) = authority(&config, &clock)?;
     let audit = Audit::open(&config.audit, Arc::clone(&clock)).map_err(|error| Failure::because(&error))?;
@@ -65,7 +66,7 @@ fn execute(args: &Args) -> Result<ExitCode, Failure> {
         on_refusal: None,
     };
     let audit = parts.audit.clone();
-    let ended = start::block_on(serve(parts, args.config.clone(), renew));
+    let ended = start::block_on(serve(ground, parts, args.config.clone(), renew));
     audit.close().map_err(|error| Failure::because(&error))?;
     ended?;
     tracing::info!("stopped");
@@ -84,6 +85,7 @@ type Lending = (Arc<dyn LeaseSource>, Ca, Option<Renew>);
 /// The store and the CA, whose key is sealed under the store's.
 #[cfg(feature = "authority")]
 fn authority(config: &Config, clock: &Arc<dyn Clock>) -> Result<Lending, Failure> {
+    Ca::check_dir(&config.ca_dir).map_err(|error| Failure::because(&error))?;
     let authority = super::store::open(&config.authority, Arc::clone(clock))?;
     let source = authority.source();
     let (directory, clock) = (config.ca_dir.clone(), Arc::clone(clock));
@@ -105,10 +107,10 @@ fn gate(config: &Config) -> Result<Gate, Failure> {
 }
 
 /// Serves until a signal, and drains.
-async fn serve(parts: Parts, file: PathBuf, renew: Option<Renew>) -> Result<(), Failure> {
+async fn serve(ground: Ground, parts: Parts, file: PathBuf, renew: Option<Renew>) -> Result<(), Failure> {
     let mut stop = Stop::listen()?;
     let follower = reload::Follower::new(file, &parts.config, &parts.metrics)?;
-    let bound = app::bind(parts).await.map_err(|error| Failure::because(&error))?;
+    let bound = app::bind_on(ground, parts).map_err(|error| Failure::because(&error))?;
     announce(&bound);
     let following = tokio::spawn(follower.follow(bound.reloader()));
     let renewing = tokio::spawn(renew_ca(renew, bound.reloader()));

@@ -15,9 +15,9 @@ use self::trust::{Sources, Trust};
 use self::variables::{Given, VARIABLES};
 use super::failure::{Failure, finish, say};
 use super::{environment, harden, start};
-use crate::app::{self, Bound, Parts};
+use crate::app::{self, Bound, Ground, Parts};
 use crate::audit::Audit;
-use crate::config::{Config, KeySource, Listen};
+use crate::config::{ANONYMOUS, Config, KeySource, Listen};
 use crate::identity::Gate;
 use crate::model::Secret;
 use crate::telemetry::{Clock, Metrics, SystemClock};
@@ -77,9 +77,10 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
     child::adopt_orphans()?;
     let config = for_one_command(start::config(args.config.as_deref())?);
     let policy = start::policy(&args.policy, &config)?;
+    let ground = start::ground(&config)?;
     let log = start::log_to_file(args.log.as_deref(), &config.log)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let source = start::source(&config, Arc::clone(&clock))?;
+    let source = start::source(&config, &policy, Arc::clone(&clock))?;
     let ca = Ca::ephemeral(clock.wall()).map_err(|error| Failure::because(&error))?;
     let audit = Audit::open(&config.audit, Arc::clone(&clock)).map_err(|error| Failure::because(&error))?;
     let password = start::random_password()?;
@@ -102,7 +103,7 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
         on_refusal: Some(Box::new(move |refusal, destination| counted.add(refusal, destination))),
     };
     let audit = parts.audit.clone();
-    let ended = start::block_on(run.beside(parts));
+    let ended = start::block_on(run.beside(ground, parts));
     let closed = audit.close().map_err(|error| Failure::because(&error));
     if let Some(text) = tally.text() {
         say(&format!("{text}\n  see {} and: nexus-sidecar audit tail", log.display()));
@@ -123,11 +124,11 @@ struct Run {
 impl Run {
     /// Serves while the command runs; answers its exit code. Nothing is left behind, whatever
     /// signal comes.
-    async fn beside(self, parts: Parts) -> Result<u8, Failure> {
+    async fn beside(self, ground: Ground, parts: Parts) -> Result<u8, Failure> {
         let mut signals =
             Signals::listen().map_err(|error| Failure::failed(format!("cannot listen to signals: {error}")))?;
         let gate = Arc::clone(&parts.gate);
-        let bound = app::bind(parts).await.map_err(|error| Failure::because(&error))?;
+        let bound = app::bind_on(ground, parts).map_err(|error| Failure::because(&error))?;
         let trust = Self::trust(&bound)?;
         let proxy = *bound.proxy().first().ok_or_else(|| Failure::failed("the sidecar has no address"))?;
         let (stop, stopped) = oneshot::channel::<()>();
@@ -205,6 +206,9 @@ fn agent_name(text: &str) -> Result<String, String> {
     if text.is_empty() || text.len() > 64 || !text.bytes().all(fits) {
         return Err("use 1 to 64 letters, digits, '-', '_' and '.'".to_owned());
     }
+    if text == ANONYMOUS {
+        return Err("that is the name of callers without a password: choose another".to_owned());
+    }
     Ok(text.to_owned())
 }
 
@@ -226,7 +230,7 @@ mod tests {
         for name in ["agent", "triage-bot", "a.b_C9"] {
             assert!(agent_name(name).is_ok(), "{name}");
         }
-        for name in ["", "a b", "a:b", "a@b", "a/b", "ü", &"a".repeat(65)] {
+        for name in ["", "anonymous", "a b", "a:b", "a@b", "a/b", "ü", &"a".repeat(65)] {
             assert!(agent_name(name).is_err(), "{name}");
         }
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 
 use super::failure::Failure;
+use crate::app::Ground;
 use crate::config::{Config, Environment, LogConfig, LogFormat, load_documents};
 use crate::lease::{LeaseSource, MemorySource};
 use crate::policy::Policy;
@@ -30,7 +31,11 @@ rules:
     host: api.github.com
     method: [GET, HEAD]
     path: /**
-    connection: github        # made by: nexus-sidecar connection add github";
+    connection: github
+
+The connection is made by:
+
+  nexus-sidecar connection add github --strategy oauth2 --host api.github.com";
 
 /// Starts the log on standard error.
 pub(super) fn log_to_stderr(config: &LogConfig) -> Result<(), Failure> {
@@ -91,6 +96,11 @@ pub(super) fn load_policy(files: &[PathBuf]) -> Result<Policy, Failure> {
     load_documents(files).and_then(Policy::compile).map_err(|problems| Failure::invalid(&problems))
 }
 
+/// Opens the sockets and reads the roots, before anything is made on disk.
+pub(super) fn ground(config: &Config) -> Result<Ground, Failure> {
+    Ground::open(config).map_err(|error| Failure::because(&error))
+}
+
 /// 32 random bytes.
 pub(super) fn random_password() -> Result<[u8; 32], Failure> {
     let mut bytes = [0; 32];
@@ -116,11 +126,11 @@ pub(super) fn config(named: Option<&Path>) -> Result<Config, Failure> {
     Config::find(named, &Environment::of_process()).map_err(|problems| Failure::invalid(&problems))
 }
 
-/// Where the credentials of a run come from. A store that does not exist is not made: its
-/// connections are those that nobody has made.
+/// Where the credentials of a run come from: the store. A policy that borrows from it makes it, so
+/// that a connection that is added while the command runs is found.
 #[cfg(feature = "authority")]
-pub(super) fn source(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn LeaseSource>, Failure> {
-    if crate::authority::Authority::has_store(&config.authority) {
+pub(super) fn source(config: &Config, policy: &Policy, clock: Arc<dyn Clock>) -> Result<Arc<dyn LeaseSource>, Failure> {
+    if policy.borrows() || crate::authority::Authority::has_store(&config.authority) {
         return Ok(super::store::open(&config.authority, clock)?.source());
     }
     Ok(Arc::new(MemorySource::new([])))
@@ -128,6 +138,6 @@ pub(super) fn source(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn L
 
 /// Where the credentials of a run come from: this build has no store.
 #[cfg(not(feature = "authority"))]
-pub(super) fn source(_config: &Config, _clock: Arc<dyn Clock>) -> Result<Arc<dyn LeaseSource>, Failure> {
+pub(super) fn source(_: &Config, _: &Policy, _: Arc<dyn Clock>) -> Result<Arc<dyn LeaseSource>, Failure> {
     Ok(Arc::new(MemorySource::new([])))
 }

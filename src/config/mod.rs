@@ -16,7 +16,7 @@ pub use environment::Environment;
 pub use key::KeySource;
 pub use problem::{At, Located, Problem, Problems};
 pub use sidecar::{
-    AgentConfig, AuditConfig, AuditMode, AuthorityConfig, Config, Limits, Listen, LogConfig, LogFormat, Timeouts,
-    UpstreamConfig,
+    ANONYMOUS, AgentConfig, AuditConfig, AuditMode, AuthorityConfig, Config, Limits, Listen, LogConfig, LogFormat,
+    Timeouts, UpstreamConfig,
 };
 pub use watch::FileSet;

@@ -8,10 +8,8 @@ use http::HeaderValue;
 
 use super::basic::{self, Claim};
 use super::{Agent, Fingerprint, Peer, Proof, Unproved};
+use crate::config::ANONYMOUS;
 use crate::model::Secret;
-
-/// The name of a caller that nobody asked.
-const ANONYMOUS: &str = "anonymous";
 
 /// Decides who may use the port. Replaced as a whole on a reload.
 ///
@@ -38,8 +36,8 @@ type Hash = [u8; 32];
 impl Gate {
     /// `proxy`: agents with passwords, and perhaps callers without.
     ///
-    /// A caller without a password is named `anonymous`; where an agent with a password has that
-    /// name, no caller passes without one.
+    /// A caller without a password is named [`ANONYMOUS`]; where an agent with a password has that
+    /// name, which a configuration refuses, no caller passes without one.
     pub fn named(agents: Vec<(String, Secret)>, anonymous: bool) -> Self {
         let agents: HashMap<Arc<str>, Hash> =
             agents.into_iter().map(|(name, password)| (name.into(), hash(&password))).collect();

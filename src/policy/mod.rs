@@ -56,6 +56,11 @@ impl Policy {
         self.rules.all().len()
     }
 
+    /// Tells whether any rule borrows a connection.
+    pub fn borrows(&self) -> bool {
+        self.rules.all().iter().any(|rule| matches!(rule.effect, rule::Effect::Inject { .. }))
+    }
+
     /// How many tests of its own it has.
     pub fn test_count(&self) -> usize {
         self.tests.len()

@@ -79,6 +79,12 @@ impl Ca {
         Ok(Self { current: Issuing::make(organization, now, RUN)?, next: None })
     }
 
+    /// Refuses a `ca.dir` that cannot be one, and makes nothing: whoever starts asks this before a
+    /// store is made.
+    pub fn check_dir(dir: &Path) -> Result<(), CaError> {
+        ca_dir::is_folder(dir).map(drop)
+    }
+
     /// The CA of `ca.dir`, made on first use, its key sealed; renewed ahead of its end.
     ///
     /// The successor is published ten days before the end and takes over on the last day. Two

@@ -43,6 +43,19 @@ pub(super) fn load_or_make(
     Ok((current, next))
 }
 
+/// Tells whether the folder is there. Fails for what is not a folder, or cannot be looked at.
+pub(super) fn is_folder(dir: &Path) -> Result<bool, CaError> {
+    match fs::metadata(dir) {
+        Ok(meta) if !meta.is_dir() => {
+            let why = "it is not a folder: ca.dir names the folder that holds the CA's files".to_owned();
+            Err(CaError::Unusable { path: dir.to_owned(), why })
+        }
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed("look at", dir)(error)),
+    }
+}
+
 /// The two files of a CA.
 struct Names {
     certificate: &'static str,
@@ -60,17 +73,9 @@ struct Folder {
 
 impl Folder {
     fn open(dir: &Path) -> Result<Self, CaError> {
-        match fs::metadata(dir) {
-            Ok(meta) if !meta.is_dir() => {
-                let why = "it is not a folder: ca.dir names the folder that holds the CA's files".to_owned();
-                return Err(CaError::Unusable { path: dir.to_owned(), why });
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-                made.map_err(failed("make the folder", dir))?;
-            }
-            Err(error) => return Err(failed("look at", dir)(error)),
+        if !is_folder(dir)? {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+            made.map_err(failed("make the folder", dir))?;
         }
         let path = dir.join("lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);

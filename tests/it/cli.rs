@@ -77,6 +77,7 @@ fn a_port_that_another_program_has() {
     let text = fs::read_to_string(home.path("c.yaml")).unwrap().replacen("127.0.0.1:0", &address, 1);
     home.write("c.yaml", &text);
     says(&proxy(&home), 1, &[&address, "another program", "listen"]);
+    assert!(!home.path(".local").exists(), "nothing was made");
 }
 
 #[test]
@@ -85,6 +86,7 @@ fn a_ca_folder_that_is_a_file() {
     home.write("ca", "x");
     says(&proxy(&home), 1, &["/ca"]);
     assert_eq!(fs::read_to_string(home.path("ca")).unwrap(), "x");
+    assert!(!home.path(".local").exists(), "nothing was made");
 }
 
 #[test]
@@ -93,6 +95,7 @@ fn certificates_of_destinations_that_are_none() {
         let home = home(&format!("upstream: {{ ca_files: [{name}] }}\n"));
         text.into_iter().for_each(|text| drop(home.write(name, text)));
         says(&proxy(&home), 1, &[name]);
+        assert!(!home.path(".local").exists(), "nothing was made");
     }
     let home = home("upstream: { ca_files: [folder] }\n");
     fs::create_dir(home.path("folder")).unwrap();

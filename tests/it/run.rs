@@ -189,3 +189,31 @@ fn no_policy_is_a_usage_error_with_an_example_and_the_working_directory_is_never
     let said = err(&output);
     assert!(said.contains(own.to_str().unwrap()) && said.contains("--policy") && said.contains("version: 1"), "{said}");
 }
+
+/// Sends a plain GET to port 9 and prints the status line. `$PORT` is the proxy's.
+const GET: &str = r#"
+    get() {
+        exec 3<>"/dev/tcp/127.0.0.1/${HTTPS_PROXY##*:}"
+        printf 'GET http://127.0.0.1:9/ HTTP/1.1\r\nHost: 127.0.0.1:9\r\n\r\n' >&3
+        read -r _ status _ <&3; echo "$status"
+    }"#;
+
+#[test]
+fn a_connection_that_is_added_while_the_command_runs_is_found() {
+    let home = Home::new();
+    let borrowing = "version: 1\nrules:\n  - { host: 127.0.0.1, port: 9, connection: late, plaintext: true, \
+                     networks: [127.0.0.0/8] }\n";
+    fs::write(home.path(".config/nexus-sidecar/policy.yaml"), borrowing).unwrap();
+    let add = "connection add late --strategy oauth2 --host 127.0.0.1";
+    let script = format!("{GET}; get; echo canary-late | \"$SIDECAR\" {add} >/dev/null; get");
+    let output = home.bash(&script).env("SIDECAR", env!("CARGO_BIN_EXE_nexus-sidecar")).output().unwrap();
+    assert_eq!(out(&output), "404\n502", "{}", err(&output));
+    assert!(err(&output).contains("made the store"), "{}", err(&output));
+}
+
+#[test]
+fn a_policy_that_borrows_nothing_makes_no_store() {
+    let home = Home::new();
+    assert_eq!(home.bash("exit 0").status().unwrap().code(), Some(0));
+    assert!(!home.path(".local/share").exists());
+}

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::reader::Reader;
-use super::{AgentConfig, Config, overrides, sections};
+use super::{ANONYMOUS, AgentConfig, Config, overrides, sections};
 use crate::config::document::{connection_name, name_of_agent, version};
 use crate::config::yaml::{self, Content, Fields, Findings, Node};
 use crate::config::{At, Environment, Problems};
@@ -117,6 +117,10 @@ fn agents(node: &Node, reader: &mut Reader<'_>) -> Vec<AgentConfig> {
         };
         fields.finish(&[], reader.findings);
         let (Some(name), Some(proxy_password_file)) = (name, file) else { continue };
+        if name.value == ANONYMOUS {
+            reader.findings.with(node, "`anonymous` is the name of callers without a password: choose another");
+            continue;
+        }
         if agents.iter().any(|agent| agent.name == name.value) {
             reader.findings.with(node, format!("the agent {:?} is listed twice", name.value));
             continue;

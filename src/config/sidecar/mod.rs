@@ -17,6 +17,10 @@ use std::time::Duration;
 use super::KeySource;
 use crate::model::{ConnectionName, Host};
 
+/// The name that rules know callers without a password by (`anonymous: allow`); no agent with a
+/// password has it.
+pub const ANONYMOUS: &str = "anonymous";
+
 /// `nexus-sidecar.yaml`, checked and complete: every default is filled in, every `~` expanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {

@@ -154,7 +154,7 @@ version: 2
 listen: { proxy: localhost:1, transparent: 127.0.0.1:1 }
 authority: { store: postgres, key: { file: /k, env: K } }
 limits: { header: 64KB, replay: 64KiB }
-agents: [{ name: a }, { name: 7, proxy_password_file: /x }]
+agents: [{ name: a }, { name: 7, proxy_password_file: /x }, { name: anonymous, proxy_password_file: /x }]
 anonymous: true
 sources: { fleet: { url: https://x } }
 connections: { jira: { source: home, id: 3 } }
@@ -174,6 +174,7 @@ audits: {}
         ":5:25: `replay`",
         ":6:10: `proxy_password_file` is missing",
         ":6:31: this must be text",
+        ":6:60: `anonymous` is the name of callers without a password",
         ":7:12: this must be text",
         ":8:21: `url`",
         ":9:32: `sources` has no \"home\"",
@@ -183,7 +184,7 @@ audits: {}
     ] {
         assert!(problems.contains(want), "{want} is not in\n{problems}");
     }
-    assert_eq!(problems.lines().count(), 15, "{problems}");
+    assert_eq!(problems.lines().count(), 16, "{problems}");
 }
 
 #[test]
