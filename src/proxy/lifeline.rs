@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// What a closed request has to end by itself.
-const GRACE: Duration = Duration::from_millis(250);
+/// The time that what was closed has to end by itself.
+pub(super) const GRACE: Duration = Duration::from_millis(250);
 
 /// Shared by a connection and the requests on it.
 #[derive(Debug, Default)]

@@ -21,7 +21,7 @@ use super::arrival::Arrival;
 use super::connect;
 use super::front::Front;
 use super::head::Malformed;
-use super::lifeline::Lifeline;
+use super::lifeline::{GRACE, Lifeline};
 use super::pipeline::draw_trace;
 use super::registry::Stay;
 use super::strict::{Findings, StrictStream};
@@ -224,7 +224,7 @@ async fn drive(
     let mut connection = std::pin::pin!(connection);
     let mut overdue = std::pin::pin!(line.overdue());
     let mut shutdown = front.shutdown.clone();
-    let mut asked = false;
+    let (mut asked, mut sent_away) = (false, false);
     let mut served = 0;
     loop {
         let closed = async {
@@ -245,7 +245,12 @@ async fn drive(
                 asked = true;
                 connection.as_mut().end();
             }
-            _ = closed => return,
+            _ = closed, if !sent_away => {
+                // The requests on it were told as well: each ends with its answer and its reason.
+                sent_away = true;
+                connection.as_mut().end();
+            }
+            () = tokio::time::sleep(GRACE), if sent_away => return,
             () = overdue.as_mut() => return,
             () = tokio::time::sleep(idle_for), if idle.is_some() && !asked => {
                 if let Some((findings, _)) = idle {

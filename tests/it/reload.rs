@@ -200,6 +200,11 @@ async fn an_agent_whose_password_changed_loses_its_connections_and_the_others_ke
     let ours = origin.answering(&sidecar.agent, "/a").await;
     let theirs = origin.answering(&b, "/b").await;
     let mut our_idle = sidecar.agent.intercepted(&at, "api.test", &[b"http/1.1"]).await.unwrap();
+    // Waits for its answer inside a CONNECT, in the clear.
+    let mut waiting = sidecar.agent.connect(&format!("127.0.0.1:{port}")).await.unwrap();
+    waiting.write_all(format!("GET /w HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n").as_bytes()).await.unwrap();
+    let mut far = origin.accept().await;
+    read_until(&mut far, b"\r\n\r\n").await;
     let mut their_idle = b.intercepted(&at, "api.test", &[b"http/1.1"]).await.unwrap();
 
     let agents = [("a".to_owned(), Secret::new("pw-new")), ("b".to_owned(), Secret::new("pw-b"))];
@@ -209,9 +214,14 @@ async fn an_agent_whose_password_changed_loses_its_connections_and_the_others_ke
     assert_eq!(soon(our_idle.read(&mut [0; 1])).await.unwrap_or(0), 0);
     let url = format!("http://127.0.0.1:{port}/");
     assert_eq!(sidecar.agent.get_plain(&url).await.code(), "PROXY_AUTHENTICATION_REQUIRED");
+    let answer = soon(crate::support::client::read_answer(&mut waiting)).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (407, "PROXY_AUTHENTICATION_REQUIRED"));
+    is_closed(&mut waiting).await;
     theirs.ends_well().await;
     their_idle.write_all(format!("GET / HTTP/1.1\r\nHost: {at}\r\n\r\n").as_bytes()).await.unwrap();
     assert_eq!(soon(crate::support::client::read_answer(&mut their_idle)).await.status, 200);
-    let outcomes = sidecar.outcomes(1).await;
-    assert!(outcomes.iter().any(|outcome| outcome["code"] == "PROXY_AUTHENTICATION_REQUIRED"), "{outcomes:#?}");
+    // The answer under way, what waited, and the one that came after; the idle one was no request.
+    let outcomes = sidecar.outcomes(4).await;
+    let told = outcomes.iter().filter(|outcome| outcome["code"] == "PROXY_AUTHENTICATION_REQUIRED");
+    assert!(told.count() >= 3, "{outcomes:#?}");
 }
