@@ -47,7 +47,10 @@ impl Vector<'_> {
         let speaks = Speaks::Tls(pki.server(&["api.example.test"], &[b"http/1.1"]));
         let (origin, exact) = match Origin::reserved(443).await {
             Some(listener) => (Origin::on(listener, speaks, origin::ok), true),
-            None => (Origin::start(speaks, origin::ok).await, false),
+            None => {
+                crate::left_out::say("the Bridge's exact signature (a user here cannot listen on port 443)");
+                (Origin::start(speaks, origin::ok).await, false)
+            }
         };
         let (at, rule) = if exact {
             ("api.example.test".to_owned(), String::new())
