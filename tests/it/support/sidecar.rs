@@ -220,11 +220,7 @@ impl Builder {
         for change in self.change {
             change(&mut config);
         }
-        let moved = self.at.map(|wall| Arc::new(TestClock::at(wall)));
-        let clock: Arc<dyn Clock> = match &moved {
-            Some(clock) => Arc::clone(clock) as Arc<dyn Clock>,
-            None => Arc::new(SystemClock),
-        };
+        let (moved, clock) = clock(self.at);
         let source = Arc::new(MemorySource::new(self.connections.into_iter().map(in_memory)));
         let agents: Vec<_> =
             self.agents.iter().map(|(name, password)| (name.clone(), Secret::new(password.as_str()))).collect();
@@ -276,6 +272,13 @@ impl Builder {
 
 fn in_memory((name, bindings, fields): (ConnectionName, Bindings, Fields)) -> MemoryConnection {
     MemoryConnection { name, bindings, fields, expires_at: None }
+}
+
+/// The clock that a test moves, or the system's.
+fn clock(at: Option<SystemTime>) -> (Option<Arc<TestClock>>, Arc<dyn Clock>) {
+    let moved = at.map(|wall| Arc::new(TestClock::at(wall)));
+    let clock = moved.clone().map_or_else(|| Arc::new(SystemClock) as Arc<dyn Clock>, |clock| clock);
+    (moved, clock)
 }
 
 fn config(home: &std::path::Path) -> Config {
