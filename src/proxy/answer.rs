@@ -34,11 +34,22 @@ enum AnswerBody {
 }
 
 /// Tells the head reader, when it is dropped, that the request was answered.
-pub(super) struct Turn(pub(super) Arc<Findings>);
+pub(super) struct Turn {
+    findings: Arc<Findings>,
+    number: u64,
+}
+
+impl Turn {
+    /// A request's turn on its connection.
+    pub(super) fn of(findings: &Arc<Findings>) -> Self {
+        Self { findings: Arc::clone(findings), number: findings.next_turn() }
+    }
+}
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.request_over();
+        self.findings.pulled_last(self.number);
+        self.findings.request_over();
     }
 }
 
@@ -53,6 +64,7 @@ impl Answer {
 
     /// Keeps the request's turn until the last byte.
     pub(super) fn hold(&mut self, turn: Turn) {
+        turn.findings.pulled(turn.number);
         self.turn = Some(turn);
     }
 }
@@ -106,6 +118,9 @@ impl Body for Answer {
     type Error = DownloadError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
+        if let Some(turn) = &self.turn {
+            turn.findings.pulled(turn.number);
+        }
         match &mut self.body {
             AnswerBody::Fixed(bytes) if bytes.is_empty() => Poll::Ready(None),
             AnswerBody::Fixed(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),

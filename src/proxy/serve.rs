@@ -40,7 +40,7 @@ pub(super) async fn explicit(front: Arc<Front>, stream: TcpStream, peer: Peer) {
         let line = &line;
         async move {
             let malformed = findings.next_request();
-            let turn = Turn(Arc::clone(&findings));
+            let turn = Turn::of(&findings);
             let agent =
                 if malformed.is_some() { Err(Unproved::Missing) } else { prove(&front, &request, peer, &by_socket) };
             let arrival = Arrival { agent, peer: peer.remote, tunnel: None, via: "http", line: Arc::clone(line) };
@@ -71,7 +71,7 @@ where
         let (front, findings, arrival) = (Arc::clone(front), Arc::clone(&findings), Arc::clone(&arrival));
         async move {
             let malformed = findings.next_request();
-            let turn = Turn(Arc::clone(&findings));
+            let turn = Turn::of(&findings);
             let mut response = guard(front.pipeline.handle(&arrival, request, malformed)).await;
             finish(&mut response, &findings, malformed, turn);
             Ok::<_, Infallible>(response)
@@ -96,7 +96,7 @@ where
         let (front, findings, arrival) = (Arc::clone(front), Arc::clone(&findings), Arc::clone(&arrival));
         async move {
             findings.next_request();
-            let turn = Turn(Arc::clone(&findings));
+            let turn = Turn::of(&findings);
             let mut response = guard(front.pipeline.handle(&arrival, request, None)).await;
             response.body_mut().hold(turn);
             Ok::<_, Infallible>(response)
@@ -226,6 +226,9 @@ async fn drive(
     let mut shutdown = front.shutdown.clone();
     let (mut asked, mut sent_away) = (false, false);
     let mut served = 0;
+    let patience = front.pipeline.timeouts.body;
+    let mut idle_check = every(idle.map_or(Duration::from_secs(3600), |(_, time)| time));
+    let mut stall_check = every(patience);
     loop {
         let closed = async {
             match stay {
@@ -233,7 +236,6 @@ async fn drive(
                 None => std::future::pending().await,
             }
         };
-        let idle_for = idle.map_or(Duration::from_secs(3600), |(_, time)| time);
         tokio::select! {
             result = connection.as_mut() => {
                 if let Err(error) = result {
@@ -252,7 +254,13 @@ async fn drive(
             }
             () = tokio::time::sleep(GRACE), if sent_away => return,
             () = overdue.as_mut() => return,
-            () = tokio::time::sleep(idle_for), if idle.is_some() && !asked => {
+            // A body that is asked for ends by its own time; one that is not, is its agent's doing.
+            _ = stall_check.tick(), if idle.is_some() => {
+                if idle.is_some_and(|(findings, _)| findings.is_stalled(patience * 2)) {
+                    return;
+                }
+            }
+            _ = idle_check.tick(), if idle.is_some() && !asked => {
                 if let Some((findings, _)) = idle {
                     if findings.served() == served && !findings.busy() {
                         asked = true;
@@ -263,4 +271,10 @@ async fn drive(
             }
         }
     }
+}
+
+/// Ticks after each of these times, first after one of them.
+fn every(time: Duration) -> tokio::time::Interval {
+    let time = time.max(Duration::from_millis(1));
+    tokio::time::interval_at(tokio::time::Instant::now() + time, time)
 }

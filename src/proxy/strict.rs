@@ -1,5 +1,6 @@
 //! The agent's byte stream, with the strict head check in front of hyper's parser.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -35,6 +36,9 @@ pub(super) struct Findings {
     last_over: AtomicU64,
     /// Who waits for the answer to a CONNECT.
     waiting: Mutex<Option<Waker>>,
+    /// When each answer under way was last asked for a piece of its body.
+    pulled: Mutex<HashMap<u64, Instant>>,
+    turns: AtomicU64,
 }
 
 impl Default for Findings {
@@ -46,6 +50,8 @@ impl Default for Findings {
             opened: Instant::now(),
             last_over: AtomicU64::new(0),
             waiting: Mutex::default(),
+            pulled: Mutex::default(),
+            turns: AtomicU64::new(0),
         }
     }
 }
@@ -71,6 +77,26 @@ impl Findings {
         if let Some(waker) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
             waker.wake();
         }
+    }
+
+    /// A number that no other answer of this connection has.
+    pub(super) fn next_turn(&self) -> u64 {
+        self.turns.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// An answer's body is asked for a piece.
+    pub(super) fn pulled(&self, answer: u64) {
+        self.pulled.lock().unwrap_or_else(PoisonError::into_inner).insert(answer, Instant::now());
+    }
+
+    /// An answer's body is over.
+    pub(super) fn pulled_last(&self, answer: u64) {
+        self.pulled.lock().unwrap_or_else(PoisonError::into_inner).remove(&answer);
+    }
+
+    /// Some answer was not asked for a piece for so long: its agent gives its stream no window.
+    pub(super) fn is_stalled(&self, time: Duration) -> bool {
+        self.pulled.lock().unwrap_or_else(PoisonError::into_inner).values().any(|last| last.elapsed() > time)
     }
 
     /// Waits until so many requests are answered.

@@ -188,3 +188,23 @@ fn resident() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap();
     text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
+
+#[tokio::test]
+async fn a_stream_without_a_window_is_let_go() {
+    let pki = Pki::new();
+    let long =
+        |_: &crate::support::Received| http::Response::new(http_body_util::Full::new(vec![b'x'; 100_000].into()));
+    let origin = Origin::tls_h1(&pki, "api.test", long).await;
+    let sidecar =
+        bearer(&pki, &origin, "").configure(|config| config.timeouts.body = Duration::from_millis(200)).start().await;
+    let authority = format!("api.test:{}", origin.port());
+    let mut frames = Frames::open(&sidecar.agent, &authority).await;
+    // SETTINGS_INITIAL_WINDOW_SIZE 0 (RFC 9113, section 6.5.2).
+    frames.send(4, 0, 0, &[0, 4, 0, 0, 0, 0]).await.unwrap();
+    let get: [Field<'_>; 4] =
+        [(":method", b"GET"), (":scheme", b"https"), (":authority", authority.as_bytes()), (":path", b"/")];
+    frames.headers(1, &get, END_STREAM).await.unwrap();
+    let end = tokio::time::timeout(Duration::from_secs(8), frames.end(1)).await;
+    assert_eq!(end.expect("the stream is kept for ever"), super::frames::End::Away);
+    assert_eq!(sidecar.outcomes(1).await[0]["end"], "aborted");
+}
