@@ -13,9 +13,17 @@ pub enum AuditError {
         #[source]
         source: io::Error,
     },
+    /// There is no folder.
+    #[error("there is no audit in {path}: nothing was recorded there, or it was moved away")]
+    Nothing {
+        /// Where it would be.
+        path: PathBuf,
+    },
     /// The chain's key cannot be read or made.
-    #[error("cannot read or make the audit key {path}")]
+    #[error("cannot {action} the audit key {path}")]
     Key {
+        /// What was being done.
+        action: &'static str,
         /// Which.
         path: PathBuf,
         /// Why not.
@@ -43,8 +51,8 @@ pub enum AuditError {
         #[source]
         source: io::Error,
     },
-    /// A file of the audit cannot be read.
-    #[error("cannot read the audit file {path}")]
+    /// A file or the folder of the audit cannot be read.
+    #[error("cannot read {path} of the audit")]
     Read {
         /// Which.
         path: PathBuf,

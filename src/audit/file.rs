@@ -116,7 +116,11 @@ pub(super) fn is_log(name: &str) -> bool {
 /// The names of all log files in a folder, sorted, which is by the time of their start.
 pub(super) fn list(dir: &Path) -> Result<Vec<String>, AuditError> {
     let mut names = Vec::new();
-    for item in std::fs::read_dir(dir).map_err(AuditError::reading(dir))? {
+    let items = std::fs::read_dir(dir).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => AuditError::Nothing { path: dir.to_owned() },
+        _ => AuditError::reading(dir)(error),
+    });
+    for item in items? {
         let item = item.map_err(AuditError::reading(dir))?;
         names.extend(item.file_name().into_string().ok().filter(|name| is_log(name)));
     }

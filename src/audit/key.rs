@@ -17,7 +17,7 @@ const LONGEST: u64 = 128;
 
 /// Reads the key: 32 bytes in base64, one line, in a file that its owner alone can read.
 pub(super) fn read(path: &Path) -> Result<ChainKey, AuditError> {
-    let failed = |source| AuditError::Key { path: path.to_owned(), source };
+    let failed = |source| AuditError::Key { action: "read", path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.permissions().mode() & 0o077 != 0 {
         return Err(AuditError::KeyMode { path: path.to_owned() });
@@ -35,7 +35,7 @@ pub(super) fn read(path: &Path) -> Result<ChainKey, AuditError> {
 pub(super) fn read_or_make(path: &Path) -> Result<ChainKey, AuditError> {
     match read(path) {
         Err(AuditError::Key { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            make(path).map_err(|source| AuditError::Key { path: path.to_owned(), source })?;
+            make(path).map_err(|source| AuditError::Key { action: "make", path: path.to_owned(), source })?;
             read(path)
         }
         known => known,

@@ -11,7 +11,7 @@ use super::index::{self, Listed};
 use super::report::{FileReport, Finding, Report};
 use super::scan::{self, Check, Scan, scan};
 use super::snapshot::{HeadRead, Snapshot};
-use super::{AuditError, Head, key};
+use super::{AuditError, Head, file, key};
 
 /// Findings of one file that are told one by one.
 const MOST_FAULTS: usize = 20;
@@ -24,6 +24,8 @@ const MOST_TRACES: usize = 100;
 /// # Errors
 /// Only where something cannot be read; what was tampered with is in the report.
 pub fn verify(dir: &Path, key_file: &Path, heads: &[Head]) -> Result<Report, AuditError> {
+    // A folder that is not there is said first: its key most likely went with it.
+    file::list(dir)?;
     let key = key::read(key_file)?;
     let loose = heads.iter().filter(|head| head.file.is_none()).map(|head| (head.clone(), false)).collect();
     let tally = Tally { loose, ..Tally::default() };

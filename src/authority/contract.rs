@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::ConnectionError;
 use super::store::Row;
 use crate::lease::optional_fields;
-use crate::model::{Binding, Bindings, Fields, HostPattern, Secret, Strategy};
+use crate::model::{BasicUser, Binding, Bindings, Fields, HostPattern, Secret, Strategy};
 
 /// Checks that every strategy finds its fields, that nothing else is kept, and that what is sent
 /// as text can be sent.
@@ -19,7 +19,8 @@ pub(super) fn check_fields(bindings: &Bindings, fields: &Fields) -> Result<(), C
         }
         let of_this = required.iter().chain(optional_fields(strategy));
         for (field, value) in of_this.filter_map(|&field| Some((field, fields.get(field)?))) {
-            check_value(strategy, value).map_err(|why| ConnectionError::Value { field: field.to_owned(), why })?;
+            check_value(strategy, field, value)
+                .map_err(|why| ConnectionError::Value { field: field.to_owned(), why })?;
             known.push(field);
         }
         needed.extend(required);
@@ -30,20 +31,25 @@ pub(super) fn check_fields(bindings: &Bindings, fields: &Fields) -> Result<(), C
     }
 }
 
-fn check_value(strategy: &Strategy, value: &Secret) -> Result<(), &'static str> {
-    if value.is_empty() {
+/// What a request could not be made with is refused before it is kept.
+fn check_value(strategy: &Strategy, field: &str, value: &Secret) -> Result<(), &'static str> {
+    let text = value.expose_str().ok_or("is not UTF-8")?;
+    let signs = matches!(strategy, Strategy::HmacPayload { .. });
+    let names_user =
+        matches!(strategy, Strategy::BasicAuth { user: BasicUser::Field(user), .. } if user.as_str() == field);
+    if text.is_empty() {
         return Err("is empty");
     }
-    if matches!(strategy, Strategy::HmacPayload { .. }) {
-        return Ok(());
+    if !signs && text.chars().any(|c| c.is_control() && c != '\t') {
+        return Err("holds a line break or another control character");
     }
-    match value.expose_str() {
-        None => Err("is not UTF-8"),
-        Some(text) if text.chars().any(|c| c.is_control() && c != '\t') => {
-            Err("holds a line break or another control character")
-        }
-        Some(_) => Ok(()),
+    if !signs && text.trim().is_empty() {
+        return Err("holds blanks alone");
     }
+    if names_user && text.contains(':') {
+        return Err("is a user name with a colon, which Basic authentication cannot carry");
+    }
+    Ok(())
 }
 
 /// The names of fields, sorted, as a row keeps them.

@@ -49,7 +49,7 @@ pub enum AuthorityError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The key is not the store's.
-    #[error("the store {path} was sealed under another key")]
+    #[error("the store {path} was sealed under another key or passphrase than the one that was given")]
     OtherKey {
         /// The store.
         path: PathBuf,

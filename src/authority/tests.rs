@@ -97,6 +97,11 @@ fn what_could_not_be_used_is_refused_by_name() {
         (new("a", header(), &[]), "needs the field key"),
         (new("a", header(), &[("key", "")]), "the field key is empty"),
         (new("a", header(), &[("key", "x\ny")]), "the field key holds a line break"),
+        (new("a", header(), &[("key", " \t ")]), "the field key holds blanks alone"),
+        (
+            new("a", json!({"type": "basic_auth"}), &[("username", "u:v"), ("password", "p:q")]),
+            "the field username is a user name with a colon",
+        ),
         (new("a", header(), &[("key", "x"), ("api_key", "y")]), "uses the field api_key: it needs key"),
         (new("a", json!({"type": "basic_auth"}), &[("username", "u")]), "needs the field password"),
         (

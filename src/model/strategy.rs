@@ -151,9 +151,9 @@ impl Strategy {
         match kind {
             "header" | "api_key" => named("header").header(),
             "query_param" => named("query_param").query_param(),
-            "basic_auth" => Ok(named("basic_auth").basic_auth()),
+            "basic_auth" => named("basic_auth").basic_auth(),
             "hmac_payload" => named("hmac_payload").hmac_payload(),
-            "aws_sigv4" => Ok(named("aws_sigv4").aws_sigv4()),
+            "aws_sigv4" => named("aws_sigv4").aws_sigv4(),
             "oauth2" => Ok(Self::OAuth2),
             other => Err(StrategyError::UnknownType(other.to_owned())),
         }
@@ -250,9 +250,28 @@ impl Settings<'_> {
         self.text(setting).unwrap_or_else(|| default.to_owned())
     }
 
-    fn list(&self, setting: &str) -> Vec<String> {
+    /// A text that goes into a header.
+    fn line(&self, setting: &'static str) -> Result<Option<String>, StrategyError> {
+        match self.text(setting) {
+            Some(text) if text.chars().any(|c| c.is_control() && c != '\t') => {
+                Err(self.invalid(setting, &text, "it holds a line break or another control character"))
+            }
+            text => Ok(text),
+        }
+    }
+
+    /// An item that is empty would allow nothing, while an empty list allows everything.
+    fn list(&self, setting: &'static str) -> Result<Vec<String>, StrategyError> {
         let items = self.config.get(setting).and_then(Value::as_array);
-        items.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+        let items: Vec<String> = items.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+        match items.iter().find(|item| item.is_empty()) {
+            Some(empty) => Err(self.invalid(setting, empty, "name one or more, with commas between them")),
+            None => Ok(items),
+        }
+    }
+
+    fn invalid(&self, setting: &'static str, value: &str, why: &'static str) -> StrategyError {
+        StrategyError::Invalid { strategy: self.strategy, setting, value: value.to_owned(), why }
     }
 
     fn missing(&self, setting: &'static str) -> StrategyError {
@@ -260,12 +279,7 @@ impl Settings<'_> {
     }
 
     fn header_name(&self, text: &str) -> Result<http::HeaderName, StrategyError> {
-        let invalid = |why| StrategyError::Invalid {
-            strategy: self.strategy,
-            setting: "header_name",
-            value: text.to_owned(),
-            why,
-        };
+        let invalid = |why| self.invalid("header_name", text, why);
         let name: http::HeaderName =
             text.parse().map_err(|_| invalid("it is not a header name (RFC 9110, section 5.1)"))?;
         const NEVER: [&str; 11] = [
@@ -291,7 +305,7 @@ impl Settings<'_> {
         Ok(Strategy::Header {
             header_name: self.header_name(&self.text_or("header_name", "authorization"))?,
             credential_field: self.text_or("credential_field", "api_key"),
-            value_prefix: self.text_or("value_prefix", ""),
+            value_prefix: self.line("value_prefix")?.unwrap_or_default(),
         })
     }
 
@@ -302,43 +316,40 @@ impl Settings<'_> {
         })
     }
 
-    fn basic_auth(&self) -> Strategy {
-        let user = match self.text("username") {
+    fn basic_auth(&self) -> Result<Strategy, StrategyError> {
+        let user = match self.line("username")? {
+            Some(name) if name.contains(':') => {
+                return Err(self.invalid("username", &name, "a colon ends it (RFC 7617, section 2)"));
+            }
             Some(name) => BasicUser::Literal(name),
             None => BasicUser::Field(self.text_or("username_field", "username")),
         };
-        Strategy::BasicAuth { user, password_field: self.text_or("password_field", "password") }
+        Ok(Strategy::BasicAuth { user, password_field: self.text_or("password_field", "password") })
     }
 
     fn hmac_payload(&self) -> Result<Strategy, StrategyError> {
         let name = self.text("header_name").ok_or_else(|| self.missing("header_name"))?;
-        let invalid = |setting, value: &str, why| StrategyError::Invalid {
-            strategy: self.strategy,
-            setting,
-            value: value.to_owned(),
-            why,
-        };
         let algorithm = match self.text_or("algo", "sha256").as_str() {
             "sha256" => Algorithm::Sha256,
             "sha1" => Algorithm::Sha1,
-            other => return Err(invalid("algo", other, "use sha256 or sha1")),
+            other => return Err(self.invalid("algo", other, "use sha256 or sha1")),
         };
         let encoding = match self.text_or("encoding", "hex").as_str() {
             "hex" => DigestEncoding::Hex,
             "base64" => DigestEncoding::Base64,
-            other => return Err(invalid("encoding", other, "use hex or base64")),
+            other => return Err(self.invalid("encoding", other, "use hex or base64")),
         };
         let secret_field = self.text_or("secret_field", "api_secret");
         Ok(Strategy::HmacPayload { header_name: self.header_name(&name)?, secret_field, algorithm, encoding })
     }
 
-    fn aws_sigv4(&self) -> Strategy {
-        Strategy::AwsSigV4 {
+    fn aws_sigv4(&self) -> Result<Strategy, StrategyError> {
+        Ok(Strategy::AwsSigV4 {
             service: self.text("service"),
             region: self.text("region"),
-            allowed_services: self.list("allowed_services"),
-            allowed_regions: self.list("allowed_regions"),
-        }
+            allowed_services: self.list("allowed_services")?,
+            allowed_regions: self.list("allowed_regions")?,
+        })
     }
 }
 
@@ -362,6 +373,20 @@ mod tests {
         assert!(read(json!({"type": "hmac_payload", "config": {"header_name": "x-s", "algo": "SHA256"}})).is_err());
         assert!(read(json!({"type": "header", "config": {"header_name": "Host"}})).is_err());
         assert!(read(json!({"type": "header", "config": {"header_name": "a b"}})).is_err());
+    }
+
+    #[test]
+    fn settings_that_no_request_could_be_made_with_are_refused() {
+        for (kind, config, setting) in [
+            ("header", json!({"value_prefix": "a\r\nb"}), "value_prefix"),
+            ("basic_auth", json!({"username": "a:b"}), "username"),
+            ("basic_auth", json!({"username": "a\nb"}), "username"),
+            ("aws_sigv4", json!({"allowed_services": ["s3", ""]}), "allowed_services"),
+            ("aws_sigv4", json!({"allowed_regions": [""]}), "allowed_regions"),
+        ] {
+            let error = Strategy::from_json(&json!({"type": kind, "config": config})).unwrap_err().to_string();
+            assert!(error.contains(setting) && error.contains(kind), "{error}");
+        }
     }
 
     #[test]

@@ -29,9 +29,12 @@ pub enum RootsError {
         /// What is wrong with it.
         why: String,
     },
-    /// Nothing to trust.
-    #[error("no trusted certificate was found: install the system's CA certificates or name some in upstream.ca_files")]
-    Empty,
+    /// Nothing to trust, and what was passed over, if anything was.
+    #[error(
+        "no trusted certificate was found{0}: install the system's CA certificates (SSL_CERT_FILE, if set, stands for \
+         them), or name some in upstream.ca_files"
+    )]
+    Empty(String),
     /// The TLS library does not take what was found.
     #[error("cannot prepare the verification of destinations")]
     Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -55,7 +58,11 @@ impl Roots {
             found.extend(more);
         }
         found.retain(|der| !contains(der, MARKER.as_bytes()));
-        Self::trusting(found)
+        let why = native.errors.first().map(|error| format!(" ({error})"));
+        Self::trusting(found).map_err(|error| match (error, why) {
+            (RootsError::Empty(_), Some(why)) => RootsError::Empty(why),
+            (error, _) => error,
+        })
     }
 
     /// The same roots without any certificate that carries a key of this CA.
@@ -69,7 +76,7 @@ impl Roots {
         let mut store = RootCertStore::empty();
         let (taken, _) = store.add_parsable_certificates(certificates.iter().cloned());
         if taken == 0 {
-            return Err(RootsError::Empty);
+            return Err(RootsError::Empty(String::new()));
         }
         let provider = Arc::new(far_provider());
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone())

@@ -230,3 +230,18 @@ fn proxy_needs_to_know_its_agents() {
     home.write("c.yaml", &CONFIG.replacen("127.0.0.1:0", "0.0.0.0:0", 1));
     says(&proxy(&home), 2, &["anonymous", "0.0.0.0"]);
 }
+
+#[test]
+fn an_audit_that_is_not_there_is_said_to_be_none() {
+    let home = home("");
+    for args in [&["audit", "verify", "--config", "c.yaml"][..], &["audit", "tail", "--config", "c.yaml"]] {
+        says(&home.run(args.iter().copied()), 1, &["there is no audit in ", "/audit"]);
+    }
+    assert!(!home.path(".local").exists(), "nothing was made");
+}
+
+#[test]
+fn a_host_that_is_given_twice() {
+    let args = ["connection", "add", "a", "--strategy", "oauth2", "--host", "a.test", "--host", "A.test"];
+    says(&home("").run_with(args, "canary\n"), 2, &["a.test", "given twice"]);
+}

@@ -23,9 +23,9 @@ const SHORTEST: usize = 12;
 pub(super) fn read(data_dir: &Path, store: Option<&Path>, reader: &KeyReader<'_>) -> Result<Secret, KeyError> {
     let path = data_dir.join("key.salt");
     let salt = match fs::read(&path) {
-        Ok(text) => read_salt(&text, &path)?,
+        Ok(text) => Some(read_salt(&text, &path)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match store {
-            None => make_salt(data_dir, &path)?,
+            None => None,
             Some(store) => return Err(KeyError::Gone { missing: path, store: store.to_owned() }),
         },
         Err(source) => return Err(KeyError::Io { action: "read the salt", path, source }),
@@ -34,6 +34,8 @@ pub(super) fn read(data_dir: &Path, store: Option<&Path>, reader: &KeyReader<'_>
         Some(_) => (reader.ask)("Passphrase of the store: ").map_err(KeyError::Ask)?,
         None => new_passphrase(reader)?,
     };
+    // Made once there is a passphrase for it: a question that nobody answered leaves nothing behind.
+    let salt = salt.map_or_else(|| make_salt(data_dir, &path), Ok)?;
     let mut key = Zeroizing::new([0; 32]);
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, &salt, passphrase.expose(), &mut *key);
     Ok(Secret::new(key.as_slice()))

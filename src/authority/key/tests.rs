@@ -105,6 +105,7 @@ fn a_passphrase_is_asked_for_twice_at_first_and_once_later() {
     };
     assert!(matches!(with(&["short", "short"]), Err(KeyError::Passphrase(_))));
     assert!(matches!(with(&["correct horse battery", "correct horse batteri"]), Err(KeyError::Passphrase(_))));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "a salt was left without a passphrase");
     let key = with(&["correct horse battery", "correct horse battery"]).unwrap();
     Store::open(folder.path()).unwrap();
     assert_eq!(with(&["correct horse battery"]).unwrap(), key);

@@ -30,7 +30,11 @@ pub(super) fn binding(args: &Add) -> Result<Binding, Failure> {
             ))
         })
     };
-    Ok(Binding { hosts: args.host.iter().map(pattern).collect::<Result<_, _>>()?, strategy })
+    let hosts = args.host.iter().map(pattern).collect::<Result<Vec<_>, _>>()?;
+    match hosts.iter().enumerate().find(|(index, host)| hosts[..*index].contains(host)) {
+        Some((_, twice)) => Err(Failure::usage(format!("the host {twice} is given twice"))),
+        None => Ok(Binding { hosts, strategy }),
+    }
 }
 
 /// The settings as the strategy reads them; two of them are lists.

@@ -2,11 +2,14 @@
 //! machine can read.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::cli::failure::Failure;
 use crate::model::{Fields, Secret};
@@ -78,7 +81,7 @@ impl Given {
         let given = Self { sources, object };
         for (index, one) in given.sources.iter().enumerate() {
             if given.sources[..index].iter().any(|other| other.name == one.name) {
-                return Err(Failure::usage(format!("the field {} is given twice", one.name)));
+                return Err(given_twice(&one.name));
             }
         }
         let readers = given.sources.iter().filter(|field| field.source == Source::StandardInput).count();
@@ -118,7 +121,7 @@ impl Input<'_> {
                     Secret::new(value.into_encoded_bytes())
                 }
             };
-            fields.insert(name, value);
+            insert(&mut fields, name, value)?;
         }
         Ok(fields)
     }
@@ -164,17 +167,57 @@ impl Input<'_> {
     }
 
     fn object(&mut self) -> Result<Fields, Failure> {
-        let object: Map<String, Value> = serde_json::from_reader((&mut *self.stdin).take(LONGEST))
+        let Members(members) = serde_json::from_reader((&mut *self.stdin).take(LONGEST))
             .map_err(|error| Failure::usage(format!("--fields - takes one JSON object of texts: {error}")))?;
         let mut fields = Fields::new();
-        for (name, value) in object {
+        for (name, value) in members {
             match value {
-                Value::String(text) => fields.insert(name, Secret::new(text)),
+                Value::String(text) => insert(&mut fields, &name, Secret::new(text))?,
                 _ => return Err(Failure::usage(format!("the field {name} of --fields is no text"))),
             }
         }
         Ok(fields)
     }
+}
+
+/// The members of a JSON object as they stand there: a name may come twice.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Members, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = object.next_entry()? {
+            members.push(member);
+        }
+        Ok(Members(members))
+    }
+}
+
+/// Of two values for one field, neither is meant.
+fn insert(fields: &mut Fields, name: &str, value: Secret) -> Result<(), Failure> {
+    if fields.get(name).is_some() {
+        return Err(given_twice(name));
+    }
+    fields.insert(name, value);
+    Ok(())
+}
+
+fn given_twice(name: &str) -> Failure {
+    Failure::usage(format!("the field {name} is given twice"))
 }
 
 /// A whole file, without one line end at its end, as editors leave it.
@@ -257,6 +300,9 @@ mod tests {
             (&[], true, r#"{"username": "x"}"#, "password"),
             (&[], true, r#"{"username": 7, "password": "x"}"#, "the field username"),
             (&[], true, "hunter2", "JSON object"),
+            (&[], true, "[]", "JSON object"),
+            (&[], true, r#"{"username": "x", "password": "y", "username": "z"}"#, "the field username is given twice"),
+            (&["username=env:V"], true, r#"{"username": "x", "password": "y"}"#, "username is given twice"),
             (&["username=-", "password=-"], false, "", "one field only"),
             (&["username=-"], true, "", "one field only"),
             (&["t=-", "t=env:V"], false, "", "given twice"),

@@ -174,7 +174,7 @@ audits: {}
         ":5:25: `replay`",
         ":6:10: `proxy_password_file` is missing",
         ":6:31: this must be text",
-        ":6:60: `anonymous` is the name of callers without a password",
+        ":6:61: `anonymous` is the name of callers without a password",
         ":7:12: this must be text",
         ":8:21: `url`",
         ":9:32: `sources` has no \"home\"",

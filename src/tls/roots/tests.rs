@@ -80,7 +80,7 @@ fn a_file_without_a_certificate_is_refused_by_name() {
 
 #[test]
 fn nothing_to_trust_is_an_error() {
-    assert!(matches!(Roots::trusting(vec![]), Err(RootsError::Empty)));
+    assert!(matches!(Roots::trusting(vec![]), Err(RootsError::Empty(_))));
 }
 
 #[test]
