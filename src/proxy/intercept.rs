@@ -14,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 use super::arrival::Arrival;
 use super::front::Front;
 use super::prefixed::Prefixed;
+use super::quickack;
 use super::registry::Stay;
 use super::serve;
 use super::strict::StrictStream;
@@ -124,7 +125,9 @@ impl Intercepted {
         if minted {
             pipeline.metrics.leaf_minted();
         }
-        start.into_stream(config).await.map_err(failed)
+        let stream = start.into_stream(config).await.map_err(failed)?;
+        quickack::acknowledge(stream.get_ref().0.get_ref());
+        Ok(stream)
     }
 
     fn arrival_inside(&self, scheme: Scheme, via: &'static str) -> Arrival {

@@ -21,6 +21,7 @@ mod lifeline;
 mod live;
 mod pipeline;
 mod prefixed;
+mod quickack;
 mod registry;
 mod respond;
 mod serve;

@@ -18,6 +18,11 @@ impl<S> Prefixed<S> {
     pub(super) fn new(prefix: Bytes, io: S) -> Self {
         Self { prefix, io }
     }
+
+    /// The stream below.
+    pub(super) fn get_ref(&self) -> &S {
+        &self.io
+    }
 }
 
 impl<S: AsyncRead + Unpin> Prefixed<S> {
@@ -25,7 +30,9 @@ impl<S: AsyncRead + Unpin> Prefixed<S> {
     /// are given again to whoever reads.
     pub(super) async fn peek(&mut self, length: usize) -> io::Result<&[u8]> {
         if self.prefix.len() < length {
-            let mut bytes = bytes::BytesMut::from(&self.prefix[..]);
+            // A ClientHello fits.
+            let mut bytes = bytes::BytesMut::with_capacity(2048);
+            bytes.extend_from_slice(&self.prefix);
             while bytes.len() < length {
                 if self.io.read_buf(&mut bytes).await? == 0 {
                     break;

@@ -166,6 +166,9 @@ enum State {
 /// Some old clients end a body with an empty line too many; a connection is not kept alive by them.
 const MAX_BLANKS: usize = 4;
 
+/// What a read has room for: most heads are whole after one.
+const ROOM: usize = 2048;
+
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: malformed.invalid\r\n\r\n";
 
 impl<S> StrictStream<S> {
@@ -388,6 +391,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for StrictStream<S> {
                 _ => {}
             }
             let idle = this.buffer.is_empty();
+            // Taken back from what was handed out, unless a head has filled it.
+            this.buffer.reserve(ROOM);
             match pin!(this.io.read_buf(&mut this.buffer)).poll(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(_)) => {

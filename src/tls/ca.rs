@@ -231,5 +231,5 @@ pub(super) fn random(out: &mut [u8]) -> Result<(), CaError> {
 
 /// Tells whether a needle stands in the bytes of a certificate.
 pub(super) fn contains(der: &[u8], needle: &[u8]) -> bool {
-    der.windows(needle.len()).any(|window| window == needle)
+    memchr::memmem::find(der, needle).is_some()
 }
