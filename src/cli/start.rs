@@ -17,7 +17,7 @@ use crate::lease::{LeaseSource, MemorySource};
 use crate::policy::Policy;
 use crate::telemetry::{self, Clock, LogSettings, Sink};
 
-/// Threads that serve: two keep each other company while one signs, and cost little.
+/// Threads that serve, at most: two keep each other company while one signs, and cost little.
 const WORKERS: usize = 2;
 
 /// A thread that is stuck in a system call is not waited for longer than this.
@@ -111,8 +111,10 @@ pub(super) fn random_password() -> Result<[u8; 32], Failure> {
 /// Runs a future on a runtime of its own. What is left of its tasks is dropped before this returns,
 /// so that an audit that is closed afterwards has an outcome for each.
 pub(super) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    // On a single CPU a second thread only takes turns with the first.
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+        .worker_threads(WORKERS.min(cpus))
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;

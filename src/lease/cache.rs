@@ -86,7 +86,8 @@ impl Leases {
         let answer = flight.answer.get_or_init(|| async {
             self.sweep();
             let (workspace, agent) = (Workspace::local(), Arc::clone(agent));
-            self.ask(Ask { workspace, agent, connection: connection.clone(), host: host.clone() }).await
+            // Boxed: seldom taken, and large, which every request would carry around.
+            Box::pin(self.ask(Ask { workspace, agent, connection: connection.clone(), host: host.clone() })).await
         });
         answer.await.clone()
     }
