@@ -1,4 +1,5 @@
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
 
 use super::Loan;
 use super::deadline::Deadline;
@@ -32,7 +33,11 @@ pub(super) struct Shared {
     contract: Contract,
     pub(super) credentials: Fields,
     pub(super) deadline: Deadline,
+    memo: Arc<Memo>,
 }
+
+/// What a strategy prepared once from credentials, for every lease of them; it ends with them.
+pub type Memo = OnceLock<Box<dyn Any + Send + Sync>>;
 
 impl Shared {
     /// Takes what a source lent, without the fields that no strategy uses. `None` where it has
@@ -41,7 +46,14 @@ impl Shared {
         loan.keep_what_is_used();
         let deadline = Deadline::of(loan.expires_at, clock)?;
         let Loan { id, version, bindings, credentials, .. } = loan;
-        Some(Arc::new(Self { id, version, contract: Contract::new(&bindings), credentials, deadline }))
+        Some(Arc::new(Self {
+            id,
+            version,
+            contract: Contract::new(&bindings),
+            credentials,
+            deadline,
+            memo: Arc::default(),
+        }))
     }
 }
 
@@ -101,6 +113,11 @@ impl Lease {
     /// What to authenticate with.
     pub fn credentials(&self) -> &Fields {
         &self.shared.credentials
+    }
+
+    /// A place for what is prepared once from the credentials.
+    pub fn memo(&self) -> &Arc<Memo> {
+        &self.shared.memo
     }
 
     /// The connection's id.

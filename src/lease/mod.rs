@@ -13,6 +13,6 @@ mod memory;
 mod source;
 
 pub use cache::Leases;
-pub use lent::{Lease, Lent};
+pub use lent::{Lease, Lent, Memo};
 pub use memory::{MemoryConnection, MemorySource};
 pub use source::{Ask, Asked, LeaseSource, LendError, Loan, optional_fields};

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::surviving::{self, Stance};
 use super::{Head, Outbound, Signable, Watch};
-use crate::lease::Lease;
+use crate::lease::{Lease, Memo};
 use crate::model::{Code, Query, Refusal};
 use crate::policy::{Permit, Verdict};
 
@@ -18,6 +18,7 @@ pub(super) struct Draft {
     pub(super) query: Option<Query>,
     pub(super) content_length: Option<u64>,
     watched: Vec<Zeroizing<Vec<u8>>>,
+    memo: Option<Arc<Memo>>,
 }
 
 impl Draft {
@@ -30,6 +31,7 @@ impl Draft {
             query: head.query.cloned(),
             content_length: head.content_length,
             watched: vec![],
+            memo: None,
         }
     }
 
@@ -48,6 +50,7 @@ impl Draft {
             query: head.query.cloned(),
             content_length: held.or(head.content_length),
             watched: vec![],
+            memo: Some(Arc::clone(lease.memo())),
         }
     }
 
@@ -81,7 +84,7 @@ impl Draft {
             target,
             headers: self.headers,
             content_length: self.content_length,
-            watch: Watch::over(self.watched),
+            watch: Watch::over(self.watched, self.memo.as_deref()),
         }
     }
 }

@@ -2,8 +2,9 @@ use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use memchr::memmem;
 use zeroize::Zeroizing;
+
+use crate::lease::Memo;
 
 use crate::model::encode_form;
 
@@ -17,34 +18,40 @@ const SHORT: usize = 8;
 /// that a longer text gives it), percent-encoded, in hex and as JSON escapes it. A value shorter than eight bytes
 /// is found only where it stands alone.
 #[derive(Clone, Default)]
-pub struct Watch(Option<Arc<Watched>>);
+pub struct Watch(Option<Arc<[Arc<Watched>]>>);
 
+/// One value, and what it looks like.
 struct Watched {
-    values: Vec<Zeroizing<Vec<u8>>>,
-    shortest: usize,
+    value: Zeroizing<Vec<u8>>,
     /// Made on the first look that could find something: most answers hold nothing as long as
     /// a credential.
-    needles: OnceLock<Vec<Zeroizing<Vec<u8>>>>,
+    needles: OnceLock<Needles>,
 }
 
 impl Watch {
-    /// Watches values; empty ones are left out.
-    pub(super) fn over(mut values: Vec<Zeroizing<Vec<u8>>>) -> Self {
-        values.retain(|value| !value.is_empty());
-        let shortest = values.iter().map(|value| value.len()).min();
-        Self(shortest.map(|shortest| Arc::new(Watched { values, shortest, needles: OnceLock::new() })))
+    /// Watches values; empty ones are left out. What was watched before with the same credentials
+    /// is taken from their memo, so that its forms are made once.
+    pub(super) fn over(values: Vec<Zeroizing<Vec<u8>>>, memo: Option<&Memo>) -> Self {
+        let known = memo.and_then(|memo| memo.get()?.downcast_ref::<Arc<[Arc<Watched>]>>());
+        let watched = |value: Zeroizing<Vec<u8>>| {
+            let before = known.and_then(|known| known.iter().find(|known| known.value == value));
+            before.map_or_else(|| Arc::new(Watched { value, needles: OnceLock::new() }), Arc::clone)
+        };
+        let all: Arc<[_]> = values.into_iter().filter(|value| !value.is_empty()).map(watched).collect();
+        if all.is_empty() {
+            return Self(None);
+        }
+        if let Some(memo) = memo {
+            // Whoever was first stays: the values of one strategy are the same in every request,
+            // but for signatures.
+            let _ = memo.get_or_init(|| Box::new(Arc::clone(&all)));
+        }
+        Self(Some(all))
     }
 
     /// Tells whether bytes contain what was injected, plain or in a common encoding.
     pub fn sees(&self, bytes: &[u8]) -> bool {
-        let Some(watched) = &self.0 else { return false };
-        // No encoding of a value is shorter than the value.
-        if bytes.len() < watched.shortest {
-            return false;
-        }
-        let needles = watched.needles.get_or_init(|| watched.values.iter().flat_map(|value| forms(value)).collect());
-        watched.values.iter().any(|value| value.len() < SHORT && value.as_slice() == bytes)
-            || needles.iter().any(|needle| memmem::find(bytes, needle).is_some())
+        self.0.iter().flat_map(|all| all.iter()).any(|watched| watched.is_in(bytes))
     }
 
     /// Tells whether nothing was injected.
@@ -53,10 +60,40 @@ impl Watch {
     }
 }
 
-fn forms(value: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
-    if value.len() < SHORT {
-        return vec![];
+impl Watched {
+    fn is_in(&self, bytes: &[u8]) -> bool {
+        // No encoding of a value is shorter than the value.
+        if bytes.len() < self.value.len() {
+            return false;
+        }
+        if self.value.len() < SHORT {
+            return self.value.as_slice() == bytes;
+        }
+        self.needles.get_or_init(|| Needles::new(forms(&self.value))).are_in(bytes)
     }
+}
+
+/// The forms of a value, and the bytes that one of them starts with: few places of an answer's
+/// header are looked at twice.
+struct Needles {
+    forms: Vec<Zeroizing<Vec<u8>>>,
+    starts: [bool; 256],
+}
+
+impl Needles {
+    fn new(forms: Vec<Zeroizing<Vec<u8>>>) -> Self {
+        let mut starts = [false; 256];
+        forms.iter().filter_map(|form| form.first()).for_each(|&first| starts[usize::from(first)] = true);
+        Self { forms, starts }
+    }
+
+    fn are_in(&self, bytes: &[u8]) -> bool {
+        let possible = bytes.iter().enumerate().filter(|&(_, &byte)| self.starts[usize::from(byte)]);
+        possible.into_iter().any(|(at, _)| self.forms.iter().any(|form| bytes[at..].starts_with(form)))
+    }
+}
+
+fn forms(value: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
     let mut forms = vec![value.to_vec(), hex::encode(value).into_bytes(), hex::encode_upper(value).into_bytes()];
     for lead in 0..3 {
         forms.push(base64_inside(&STANDARD_NO_PAD, value, lead));
@@ -139,7 +176,7 @@ mod tests {
     use super::*;
 
     fn watch(values: &[&str]) -> Watch {
-        Watch::over(values.iter().map(|value| Zeroizing::new(value.as_bytes().to_vec())).collect())
+        Watch::over(values.iter().map(|value| Zeroizing::new(value.as_bytes().to_vec())).collect(), None)
     }
 
     #[test]
