@@ -138,7 +138,7 @@ fn prepare(folder: &Path, mode: Mode, pki: &Pki, origin: u16) -> Result<(), Fail
     fs::write(folder.join("origin.pem"), &pki.pem)?;
     let at = folder.display();
     let configuration = format!(
-        "version: 1\nlisten: {{ proxy: '127.0.0.1:0' }}\nca: {{ dir: '{at}/ca' }}\n\
+        "version: 1\nlisten: {{ proxy: '127.0.0.1:0', admin: '127.0.0.1:0' }}\nca: {{ dir: '{at}/ca' }}\n\
          upstream: {{ ca_files: ['{at}/origin.pem'], hosts: {{ {INJECTED}: 127.0.0.1, {TUNNELLED}: 127.0.0.1 }} }}\n\
          sources: {{ home: {{ embedded: {{ data_dir: '{at}/data' }} }} }}\nanonymous: allow\n\
          policy: ['{at}/policy.yaml']\naudit: {{ mode: {}, dir: '{at}/audit' }}\n",
