@@ -167,8 +167,11 @@ impl Pipeline {
             timed(&mut attempt.stages.record, entry.intent(outbound.facts())).await?;
             let watch = outbound.watch();
             let upload = body.take()?;
-            match timed(&mut attempt.stages.upstream, self.upstream.send(outbound, upload, body.progress(), fresh))
-                .await
+            match timed(
+                &mut attempt.stages.upstream,
+                self.upstream.send(outbound, &lent, upload, body.progress(), fresh),
+            )
+            .await
             {
                 Ok(sent) => return Ok((sent, lent, watch)),
                 Err(SendError::DiedUnanswered(_)) if !fresh && body.is_repeatable(&parts.method) => fresh = true,

@@ -25,6 +25,7 @@ use self::pool::{Key, Pool};
 use self::wire::Wire;
 use super::upload::{Progress, Upload, UploadFailure};
 use crate::dial::{Dialer, Word};
+use crate::lease::Lent;
 use crate::model::{Code, Destination, Refusal, Scheme, Workspace};
 use crate::strategy::Outbound;
 use crate::telemetry::Metrics;
@@ -79,10 +80,12 @@ impl Upstream {
         &self.dialer
     }
 
-    /// Sends a request. With `fresh`, no connection is used that has served before.
+    /// Sends a request. With `fresh`, no connection is used that has served before. The lease is
+    /// looked at once more when the connection is there: reaching a destination takes time.
     pub(super) async fn send(
         self: &Arc<Self>,
         mut outbound: Outbound,
+        lent: &Lent,
         upload: Upload,
         progress: &Arc<Progress>,
         fresh: bool,
@@ -101,6 +104,10 @@ impl Upstream {
                     .map_err(SendError::Refused)?,
             };
             self.metrics.upstream_connection(line.is_reused());
+            if !lent.is_live() {
+                let message = "the lease ended while the destination was being reached: send the request again";
+                return Err(SendError::Refused(Refusal::new(Code::Unavailable, message)));
+            }
             match self.wait(line.exchange(request, destination), progress).await {
                 Err(refusal) => return Err(SendError::Refused(refusal)),
                 Ok(Ok(response)) => return self.sent(key, line, response, progress),

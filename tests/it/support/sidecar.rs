@@ -277,7 +277,10 @@ fn in_memory((name, bindings, fields): (ConnectionName, Bindings, Fields)) -> Me
 /// The clock that a test moves, or the system's.
 fn clock(at: Option<SystemTime>) -> (Option<Arc<TestClock>>, Arc<dyn Clock>) {
     let moved = at.map(|wall| Arc::new(TestClock::at(wall)));
-    let clock = moved.clone().map_or_else(|| Arc::new(SystemClock) as Arc<dyn Clock>, |clock| clock);
+    let clock: Arc<dyn Clock> = match &moved {
+        Some(clock) => Arc::clone(clock) as Arc<dyn Clock>,
+        None => Arc::new(SystemClock),
+    };
     (moved, clock)
 }
 
