@@ -98,7 +98,7 @@ impl Terms {
         &self.policy
     }
     /// Networks beside the public ones that may be dialled.
-    pub fn networks(&self) -> &[IpNet] {
+    pub fn networks(&self) -> &Arc<[IpNet]> {
         &self.networks
     }
     /// Headers that pass although they would be removed.

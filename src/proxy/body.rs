@@ -11,6 +11,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::held;
+use super::registry::Stay;
 use super::upload::{Progress, Upload};
 use crate::config::{Limits, Timeouts};
 use crate::model::{Code, Refusal};
@@ -89,7 +90,7 @@ impl Body {
     }
 
     /// The body to send; a second one only where there is nothing to send.
-    pub(super) fn take(&mut self) -> Result<Upload, Refusal> {
+    pub(super) fn take(&mut self, stay: &Arc<Stay>) -> Result<Upload, Refusal> {
         match std::mem::replace(&mut self.state, State::Gone) {
             State::Empty => {
                 self.state = State::Empty;
@@ -97,7 +98,8 @@ impl Body {
             }
             State::Whole(bytes) => Ok(Upload::Whole(bytes)),
             State::Streamed { body, patience, expects_continue } => {
-                Ok(Upload::stream(body, Arc::clone(&self.progress), patience, expects_continue))
+                let progress = Arc::clone(&self.progress);
+                Ok(Upload::stream(body, progress, patience, expects_continue, Arc::clone(stay)))
             }
             State::Gone => Err(Refusal::new(Code::Internal, "the body was sent already")),
         }

@@ -6,9 +6,10 @@ use arc_swap::ArcSwap;
 
 use super::pipeline::{Pipeline, PipelineParts};
 use super::registry::Registry;
-use super::upstream::{PoolLimits, Upstream};
-use crate::identity::Gate;
-use crate::policy::Policy;
+use super::upstream::{PoolLimits, Upstream, Waits};
+use crate::identity::{Agent, Gate};
+use crate::model::{Code, Refusal};
+use crate::policy::{Permit, Policy};
 
 impl Pipeline {
     /// Puts a pipeline together.
@@ -19,7 +20,8 @@ impl Pipeline {
             total: config.upstream.max_idle,
             idle: config.timeouts.idle,
         };
-        let upstream = Upstream::new(Arc::new(dialer), pool, config.timeouts.response, Arc::clone(&metrics));
+        let waits = Waits { response: config.timeouts.response, stall: config.timeouts.body };
+        let upstream = Upstream::new(Arc::new(dialer), pool, waits, Arc::clone(&metrics));
         let mut question_key = [0; 32];
         // A key of zeros would only make the hashes of this process guessable to itself.
         let _ = aws_lc_rs::rand::fill(&mut question_key);
@@ -50,6 +52,24 @@ impl Pipeline {
     pub(crate) fn take_gate(&self, gate: Arc<Gate>) {
         self.gate.store(Arc::clone(&gate));
         self.registry.prove_again(&gate);
+    }
+
+    /// Refuses an agent that a gate replaced while it came in no longer knows. Asked once its
+    /// place in the registry is taken, so that every replacement is noticed here or there.
+    pub(super) fn still_knows(&self, agent: &Agent) -> Result<(), Refusal> {
+        if self.gate.load().still(agent) {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::ProxyAuthenticationRequired, "the agent was removed or its password changed"))
+    }
+
+    /// Refuses a tunnel of an older policy or gate, likewise.
+    pub(super) fn is_current(&self, permit: &Permit) -> Result<(), Refusal> {
+        self.still_knows(permit.terms().agent())?;
+        if self.policy.load().version() == permit.terms().policy() {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::PolicyDenied, "the policy changed while the tunnel was opened: try again"))
     }
 
     /// Closes what uses a connection that was revoked or deleted.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
+use super::lifeline::Lifeline;
 use super::pipeline::Pipeline;
 use super::strict::StreamLimits;
 use crate::tls::Leaves;
@@ -57,7 +58,11 @@ impl Front {
     pub(crate) async fn accept(self: Arc<Self>, listener: TcpListener) {
         let mut shutdown = self.shutdown.clone();
         loop {
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+            let place = tokio::select! {
+                place = Arc::clone(&self.places).acquire_owned() => place,
+                _ = shutdown.wait_for(|down| *down) => return,
+            };
+            let Ok(place) = place else { return };
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = shutdown.wait_for(|down| *down) => return,
@@ -65,10 +70,7 @@ impl Front {
             match accepted {
                 Ok((stream, remote)) => {
                     let front = Arc::clone(&self);
-                    self.spawn(async move {
-                        front.welcome(stream, remote).await;
-                        drop(place);
-                    });
+                    self.spawn(front.welcome(stream, remote, place));
                 }
                 Err(error) => {
                     // Out of descriptors, most likely: accepting again at once would spin.
@@ -79,10 +81,11 @@ impl Front {
         }
     }
 
-    async fn welcome(self: Arc<Self>, stream: TcpStream, remote: SocketAddr) {
+    async fn welcome(self: Arc<Self>, stream: TcpStream, remote: SocketAddr, place: OwnedSemaphorePermit) {
         // 44 ms of every new connection, where it is missing.
         let _ = stream.set_nodelay(true);
         let Ok(local) = stream.local_addr() else { return };
-        super::serve::explicit(self, stream, crate::identity::Peer { remote, local }).await;
+        let line = Arc::new(Lifeline::holding(place));
+        super::serve::explicit(self, stream, crate::identity::Peer { remote, local }, line).await;
     }
 }

@@ -69,6 +69,9 @@ impl Malformed {
 
 const MAX_FIELDS: usize = 100;
 
+/// The longest target that `http::Uri` holds.
+const MAX_TARGET: usize = u16::MAX as usize - 1;
+
 /// Finds the end of a head in `bytes`, of which the first `scanned` were looked at before.
 /// Answers the length of the head with its empty line, or `None` while it is incomplete.
 pub(super) fn find_end(bytes: &[u8], scanned: usize) -> Result<Option<usize>, Malformed> {
@@ -132,7 +135,8 @@ fn check_request_line(line: &[u8]) -> Result<(bool, Version), Malformed> {
     // What http's parser would refuse must be refused here, or hyper answers it with a bare 400.
     let unusual =
         |b: &u8| matches!(b, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | b'@' | b'[' | b']');
-    if (target[0] != b'/' || target.iter().any(unusual)) && Uri::try_from(target).is_err() {
+    if target.len() > MAX_TARGET || (target[0] != b'/' || target.iter().any(unusual)) && Uri::try_from(target).is_err()
+    {
         return Err(Malformed::Target);
     }
     Ok((method == b"CONNECT", version))
@@ -249,6 +253,7 @@ mod tests {
             (format!("GET /\u{7f} HTTP/1.1\r\n{host}\r\n"), M::Target),
             (format!("GET /a#b HTTP/1.1\r\n{host}\r\n"), M::Target),
             (format!("GET http://[::1/ HTTP/1.1\r\n{host}\r\n"), M::Target),
+            (format!("GET /{} HTTP/1.1\r\n{host}\r\n", "a".repeat(MAX_TARGET)), M::Target),
             ("GET / HTTP/1.1\r\n\r\n".to_owned(), M::Host),
             (format!("GET / HTTP/1.1\r\n{host}{host}\r\n"), M::Host),
             (format!("GET / HTTP/1.1\n{host}\r\n"), M::BareLineBreak),

@@ -59,6 +59,7 @@ impl Intercepted {
     }
 
     async fn inside(&self, mut stream: AgentStream, stay: &Stay) -> Result<u64, Refusal> {
+        self.front.pipeline.still_knows(self.arrival.agent()?)?;
         let patience = self.front.pipeline.timeouts.handshake;
         let peeked = tokio::select! {
             peeked = tokio::time::timeout(patience, stream.peek(1)) => peeked,

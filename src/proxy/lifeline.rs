@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 /// The time that what was closed has to end by itself.
 pub(super) const GRACE: Duration = Duration::from_millis(250);
@@ -18,9 +18,16 @@ pub(super) struct Lifeline {
     /// Requests that were told to end and have not.
     owed: AtomicI64,
     told: Notify,
+    /// Counts against `limits.connections`, whatever became of the connection: a tunnel is one too.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Lifeline {
+    /// Of an accepted connection, with its place among them.
+    pub(super) fn holding(place: OwnedSemaphorePermit) -> Self {
+        Self { _place: Some(place), ..Self::default() }
+    }
+
     /// A request on this connection was told to end.
     pub(super) fn owe(&self) {
         self.owed.fetch_add(1, Ordering::AcqRel);

@@ -25,7 +25,7 @@ use crate::telemetry::Metrics;
 /// Everything that ends with a request. Dropped early, it says that the agent went away.
 pub(super) struct Live {
     entry: Option<Entry>,
-    stay: Stay,
+    stay: Arc<Stay>,
     /// Keeps the credentials' owner alive as long as the answer may refer to them.
     _lent: Lent,
     checkout: Checkout,
@@ -40,7 +40,7 @@ pub(super) struct Live {
 /// What [`Live`] is made of.
 pub(super) struct LiveParts {
     pub(super) entry: Entry,
-    pub(super) stay: Stay,
+    pub(super) stay: Arc<Stay>,
     pub(super) lent: Lent,
     pub(super) checkout: Checkout,
     pub(super) progress: Arc<Progress>,

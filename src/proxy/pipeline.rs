@@ -76,7 +76,7 @@ struct Attempt {
 struct Answered {
     sent: Sent,
     lent: Lent,
-    stay: Stay,
+    stay: Arc<Stay>,
     watch: strategy::Watch,
 }
 
@@ -119,7 +119,8 @@ impl Pipeline {
         let policy = self.policy.load_full();
         let verdict = policy.decide(agent, &target, &parts.headers)?;
         let question = policy.question(agent, &target, &parts.headers, &self.question_key);
-        let stay = self.registry.request(question, verdict.clone(), &arrival.line);
+        let stay = Arc::new(self.registry.request(question, verdict.clone(), &arrival.line));
+        self.still_knows(agent)?;
         attempt.stages.decide = attempt.started.elapsed();
         let result = tokio::select! {
             biased;
@@ -139,7 +140,7 @@ impl Pipeline {
         &self,
         entry: &mut Entry,
         attempt: &mut Attempt,
-        stay: &Stay,
+        stay: &Arc<Stay>,
         verdict: Verdict,
         target: &Target,
         parts: &Parts,
@@ -166,7 +167,7 @@ impl Pipeline {
             attempt.stages.apply += applying.elapsed();
             timed(&mut attempt.stages.record, entry.intent(outbound.facts())).await?;
             let watch = outbound.watch();
-            let upload = body.take()?;
+            let upload = body.take(stay)?;
             match timed(
                 &mut attempt.stages.upstream,
                 self.upstream.send(outbound, &lent, upload, body.progress(), fresh),

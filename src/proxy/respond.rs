@@ -36,6 +36,8 @@ pub(super) fn strip(headers: &mut HeaderMap, with_connection: bool, watch: &Watc
     for name in HOP_BY_HOP.iter().chain(&OURS) {
         headers.remove(name);
     }
+    let forged: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("x-nexus-")).cloned().collect();
+    forged.iter().for_each(|name| drop(headers.remove(name)));
     if with_connection {
         headers.remove(SET_COOKIE);
         headers.remove("set-cookie2");
@@ -81,6 +83,7 @@ mod tests {
             ("alt-svc", "h3=\":443\""),
             ("proxy-status", "x"),
             ("x-nexus-error", "FORGED"),
+            ("x-nexus-trace", "FORGED"),
             ("set-cookie", "a=b"),
             ("content-type", "text/plain"),
         ] {

@@ -29,12 +29,11 @@ use crate::identity::{Agent, Peer, Unproved};
 use crate::model::{Code, Refusal};
 
 /// Serves a connection to the proxy's own port: absolute-form requests and CONNECT.
-pub(super) async fn explicit(front: Arc<Front>, stream: TcpStream, peer: Peer) {
+pub(super) async fn explicit(front: Arc<Front>, stream: TcpStream, peer: Peer, line: Arc<Lifeline>) {
     let findings = Arc::new(Findings::default());
     let io = TokioIo::new(StrictStream::new(stream, front.stream_limits(), Arc::clone(&findings)));
     // What the socket alone proves is asked once for a connection.
     let by_socket: Arc<OnceLock<Result<Agent, Unproved>>> = Arc::default();
-    let line = Arc::new(Lifeline::default());
     let service = service_fn(|request: Request<Incoming>| {
         let (front, findings, by_socket) = (Arc::clone(&front), Arc::clone(&findings), Arc::clone(&by_socket));
         let line = &line;

@@ -17,6 +17,7 @@ use super::answer::Answer;
 use super::arrival::Arrival;
 use super::front::Front;
 use super::intercept::{AgentStream, UNRECOGNIZED_NAME, agree, take_stream};
+use super::lifeline::Lifeline;
 use super::pipeline::draw_trace;
 use super::registry::Stay;
 use crate::audit::Entry;
@@ -33,6 +34,8 @@ pub(super) struct Tunnel {
     front: Arc<Front>,
     entry: Entry,
     stay: Stay,
+    /// The connection that it came on, and its place among them.
+    _line: Arc<Lifeline>,
     upstream: TcpStream,
     host: Host,
     protocol: Protocol,
@@ -60,6 +63,7 @@ impl Tunnel {
         let started = Instant::now();
         let mut stages = Stages::default();
         let connected = async {
+            pipeline.is_current(&permit)?;
             entry.intent(intent(&permit)).await?;
             stages.record = started.elapsed();
             let word = Word::Rule(permit.terms().networks());
@@ -69,7 +73,8 @@ impl Tunnel {
             Ok(upstream) => {
                 stages.upstream = started.elapsed();
                 let host = destination.host().clone();
-                Ok(Self { front: Arc::clone(front), entry, stay, upstream, host, protocol, started, stages })
+                let (front, line) = (Arc::clone(front), Arc::clone(&arrival.line));
+                Ok(Self { front, entry, stay, _line: line, upstream, host, protocol, started, stages })
             }
             Err(refusal) => Err(pipeline.settle_refusal(entry, trace, &destination.to_string(), &refusal)),
         }

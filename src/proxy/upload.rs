@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::registry::Stay;
 use super::strict::Timer;
 use super::trailers::drop_forbidden;
 
@@ -70,6 +71,8 @@ pub(super) struct Stream {
     timer: Timer,
     /// How long to wait for `100 Continue` before the body goes anyway (RFC 9110, section 10.1.1).
     grace: Option<Duration>,
+    /// A body that outlives its answer can still be told to end.
+    _stay: Arc<Stay>,
 }
 
 /// Why an upload broke off, on the agent's side.
@@ -83,10 +86,16 @@ pub(super) enum UploadError {
 
 impl Upload {
     /// Streams an agent's body. With `expects_continue` it waits for the destination's word.
-    pub(super) fn stream(body: Incoming, progress: Arc<Progress>, patience: Duration, expects_continue: bool) -> Self {
+    pub(super) fn stream(
+        body: Incoming,
+        progress: Arc<Progress>,
+        patience: Duration,
+        expects_continue: bool,
+        stay: Arc<Stay>,
+    ) -> Self {
         progress.gate.open.store(!expects_continue, Ordering::Release);
         let grace = expects_continue.then_some(Duration::from_secs(1));
-        Self::Stream(Box::new(Stream { body, progress, patience, timer: Timer::default(), grace }))
+        Self::Stream(Box::new(Stream { body, progress, patience, timer: Timer::default(), grace, _stay: stay }))
     }
 }
 

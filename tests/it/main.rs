@@ -6,6 +6,7 @@
 mod across;
 mod attacks;
 mod bodies;
+mod bounds;
 mod cli;
 mod drain;
 mod headers;

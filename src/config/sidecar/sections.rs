@@ -156,7 +156,7 @@ pub(super) fn limits(node: Option<&Node>, limits: &mut Limits, timeouts: &mut Ti
         reader.size(node, least, most, &mut bytes);
         *set = usize::try_from(bytes).unwrap_or(*set);
     };
-    size(reader, fields.get("header"), 4 << 10, 1 << 20, &mut limits.header);
+    size(reader, fields.get("header"), 4 << 10, 256 << 10, &mut limits.header);
     size(reader, fields.get("buffer"), 1, 1 << 30, &mut limits.buffer);
     reader.time(fields.get("drain"), &mut timeouts.drain);
     reader.count(fields.get("connections"), 1_000_000, &mut limits.connections);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -121,6 +121,14 @@ fn shape(request: &mut Request<Upload>, destination: &Destination, h2: bool) {
         }
         if request.body().expects_continue() {
             request.headers_mut().insert(EXPECT, HeaderValue::from_static("100-continue"));
+        }
+        // What is about this hop has to be named so (RFC 9110, section 10.1.4).
+        if request.headers().contains_key(TE) {
+            request.headers_mut().insert(CONNECTION, HeaderValue::from_static("te"));
+        }
+        // hyper takes a GET or HEAD of unknown length for one without a body, and drops it.
+        if length.is_none() && matches!(*request.method(), Method::GET | Method::HEAD) {
+            request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         *request.version_mut() = Version::HTTP_11;
     }

@@ -8,6 +8,7 @@ mod line;
 mod pool;
 mod wire;
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -41,8 +42,17 @@ pub(super) struct Upstream {
     dialer: Arc<Dialer>,
     pool: Pool,
     workspace: Workspace,
-    response_timeout: Duration,
+    waits: Waits,
     metrics: Arc<Metrics>,
+}
+
+/// How long a destination may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    /// From the last piece of a request to the head of its answer.
+    pub(super) response: Duration,
+    /// To take a piece of a request.
+    pub(super) stall: Duration,
 }
 
 /// A request that left and was answered.
@@ -61,13 +71,8 @@ pub(super) enum SendError {
 }
 
 impl Upstream {
-    pub(super) fn new(
-        dialer: Arc<Dialer>,
-        limits: PoolLimits,
-        response_timeout: Duration,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self { dialer, pool: Pool::new(limits), workspace: Workspace::local(), response_timeout, metrics }
+    pub(super) fn new(dialer: Arc<Dialer>, limits: PoolLimits, waits: Waits, metrics: Arc<Metrics>) -> Self {
+        Self { dialer, pool: Pool::new(limits), workspace: Workspace::local(), waits, metrics }
     }
 
     /// Drops idle connections that died or waited too long.
@@ -141,8 +146,8 @@ impl Upstream {
 
     async fn connect(&self, key: &Key, destination: &Destination, word: Word<'_>) -> Result<Line, Refusal> {
         let wire = match destination.scheme() {
-            Scheme::Http => Wire::plain(self.dialer.tcp(destination, word).await?),
-            Scheme::Https => Wire::tls(self.dialer.tls(destination, word, key.offer()).await?),
+            Scheme::Http => Wire::plain(self.dialer.tcp(destination, word).await?, self.waits.stall),
+            Scheme::Https => Wire::tls(self.dialer.tls(destination, word, key.offer()).await?, self.waits.stall),
         };
         let received = wire.received();
         if wire.speaks_h2() {
@@ -173,7 +178,7 @@ impl Upstream {
         let mut exchange = std::pin::pin!(exchange);
         loop {
             let steps = progress.steps();
-            match tokio::time::timeout(self.response_timeout, &mut exchange).await {
+            match tokio::time::timeout(self.waits.response, &mut exchange).await {
                 Ok(result) => return Ok(result),
                 Err(_) if progress.steps() != steps => {}
                 Err(_) => {
@@ -263,12 +268,27 @@ fn failed(destination: &Destination, progress: &Progress, error: &hyper::Error) 
         }
         None => {}
     }
+    if timed_out(error) {
+        let message = format!("{destination} took no part of the request within timeouts.body");
+        return Refusal::new(Code::UpstreamTimeout, message).with_log(chain(error));
+    }
     let what = if error.is_parse() {
         "sent an answer that is no valid HTTP"
     } else {
         "closed the connection before it answered"
     };
     Refusal::new(Code::UpstreamFailed, format!("{destination} {what}")).with_log(chain(error))
+}
+
+fn timed_out(error: &hyper::Error) -> bool {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if inner.downcast_ref().is_some_and(|io: &std::io::Error| io.kind() == std::io::ErrorKind::TimedOut) {
+            return true;
+        }
+        source = inner.source();
+    }
+    false
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use hyper::client::conn::{http1, http2};
+use ipnet::IpNet;
 use tokio::time::Instant;
 
 use super::super::upload::Upload;
@@ -22,6 +23,8 @@ pub(super) struct Key {
     agent: Arc<str>,
     destination: Destination,
     connection: Option<(Arc<str>, u64)>,
+    /// Where its address was allowed to be: another rule may not go there.
+    networks: Arc<[IpNet]>,
     offer: Offer,
 }
 
@@ -33,6 +36,7 @@ impl Key {
             agent: Arc::clone(terms.agent().name()),
             destination: terms.destination().clone(),
             connection: outbound.connection(),
+            networks: Arc::clone(terms.networks()),
             offer: Offer::Any,
         }
     }

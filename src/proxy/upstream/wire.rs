@@ -5,16 +5,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
+
+use super::super::strict::Timer;
 
 /// A stream that counts what it receives: whether a request died before or after the first byte
 /// of its answer decides whether it may be sent again.
 pub(super) struct Wire {
     stream: Stream,
     received: Arc<AtomicU64>,
+    /// Runs while the destination takes nothing.
+    stalled: Timer,
+    patience: Duration,
 }
 
 enum Stream {
@@ -23,12 +29,15 @@ enum Stream {
 }
 
 impl Wire {
-    pub(super) fn plain(stream: TcpStream) -> Self {
-        Self { stream: Stream::Plain(stream), received: Arc::default() }
+    /// A destination that takes nothing for `patience` ends the connection.
+    pub(super) fn plain(stream: TcpStream, patience: Duration) -> Self {
+        Self { stream: Stream::Plain(stream), received: Arc::default(), stalled: Timer::default(), patience }
     }
 
-    pub(super) fn tls(stream: TlsStream<TcpStream>) -> Self {
-        Self { stream: Stream::Tls(Box::new(stream)), received: Arc::default() }
+    /// The same over TLS.
+    pub(super) fn tls(stream: TlsStream<TcpStream>, patience: Duration) -> Self {
+        let stream = Stream::Tls(Box::new(stream));
+        Self { stream, received: Arc::default(), stalled: Timer::default(), patience }
     }
 
     /// The count, shared.
@@ -42,6 +51,17 @@ impl Wire {
             Stream::Plain(_) => false,
             Stream::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
         }
+    }
+}
+
+impl Wire {
+    fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.stalled.stop();
+            return result;
+        }
+        ready!(self.stalled.poll(cx, self.patience));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -60,10 +80,11 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
+        let result = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
+        };
+        self.watch(cx, result)
     }
 
     fn poll_write_vectored(
@@ -71,10 +92,11 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
+        let result = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
-        }
+        };
+        self.watch(cx, result)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -85,16 +107,18 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let result = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        };
+        self.watch(cx, result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let result = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        };
+        self.watch(cx, result)
     }
 }
