@@ -156,8 +156,10 @@ impl Pipeline {
         attempt.progress = Arc::clone(body.progress());
         let mut fresh = false;
         loop {
+            let decided = Arc::clone(verdict.terms().policy());
             verdict = self.still(verdict, target, &parts.headers)?;
-            if !lent.is_live() {
+            // What was lent holds the grant that it was lent for: a newer one may allow less.
+            if !lent.is_live() || decided != *verdict.terms().policy() {
                 lent = timed(&mut attempt.stages.lease, self.leases.lend(&verdict)).await?;
                 stay.uses(&lent);
             }

@@ -52,7 +52,8 @@ async fn signing(pki: &Pki, origin: &Origin) -> Sidecar {
 async fn halves(sidecar: &Sidecar, origin: &Origin, between: impl AsyncFnOnce(&Sidecar)) -> crate::support::Answer {
     let authority = format!("api.test:{}", origin.port());
     let mut stream = sidecar.agent.intercepted(&authority, "api.test", &[]).await.unwrap();
-    let head = format!("POST /hook HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 10\r\n\r\n01234");
+    let own = "Cookie: a=b\r\nX-Real-IP: 1\r\n";
+    let head = format!("POST /hook HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 10\r\n{own}\r\n01234");
     stream.write_all(head.as_bytes()).await.unwrap();
     while sidecar_alive(sidecar).await == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -80,6 +81,29 @@ async fn rules_that_change_while_a_body_comes_are_asked_again() {
     .await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (403, "POLICY_DENIED"));
     assert!(origin.received().is_empty());
+}
+
+/// The rule that stands when a request leaves says what passes, and is the one that is recorded.
+#[tokio::test]
+async fn a_rule_that_allows_less_while_a_body_comes_holds() {
+    let pki = Pki::new();
+    let origin = Origin::tls_h1(&pki, "api.test", crate::support::origin::ok).await;
+    let passing = |name: &str, pass: &str| {
+        format!(
+            "version: 1\nrules:\n  - {{ name: {name}, host: api.test, port: {}, connection: hook, networks: [127.0.0.0/8], pass_headers: [{pass}] }}\n",
+            origin.port()
+        )
+    };
+    let sidecar = signing(&pki, &origin).await;
+    sidecar.reload(&passing("before", "cookie, x-real-ip"));
+    let answer = halves(&sidecar, &origin, async |sidecar| sidecar.reload(&passing("after", "cookie"))).await;
+    assert_eq!(answer.status, 200);
+    let received = origin.only();
+    assert_eq!(received.header("cookie"), "a=b");
+    assert!(!received.headers.contains_key("x-real-ip"));
+    sidecar.outcomes(1).await;
+    let intent = sidecar.audit().into_iter().find(|line| line["kind"] == "intent").unwrap();
+    assert_eq!(intent["rule"], "after");
 }
 
 #[tokio::test]
