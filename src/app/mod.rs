@@ -58,6 +58,9 @@ pub struct Ground {
     health: Listening,
 }
 
+/// Connections that may wait to be accepted.
+const QUEUE: i32 = 1024;
+
 type Listening = Vec<(SocketAddr, std::net::TcpListener)>;
 
 /// A sidecar whose sockets are open.
@@ -120,6 +123,8 @@ impl Ground {
 fn listen(address: SocketAddr) -> Result<(SocketAddr, std::net::TcpListener), AppError> {
     let failed = |source| AppError::Listen { address, source };
     let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    // The standard library's own queue is too short for a burst of agents.
+    rustix::net::listen(&listener, QUEUE).map_err(|error| failed(error.into()))?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok((address, listener))
 }

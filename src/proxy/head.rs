@@ -75,6 +75,10 @@ const MAX_TARGET: usize = u16::MAX as usize - 1;
 /// Finds the end of a head in `bytes`, of which the first `scanned` were looked at before.
 /// Answers the length of the head with its empty line, or `None` while it is incomplete.
 pub(super) fn find_end(bytes: &[u8], scanned: usize) -> Result<Option<usize>, Malformed> {
+    // TLS or SOCKS, from a client that takes this for another kind of proxy: it would wait in vain.
+    if bytes.first().is_some_and(|first| !first.is_ascii_graphic() && !b"\r\n".contains(first)) {
+        return Err(Malformed::RequestLine);
+    }
     let mut at = scanned;
     while let Some(offset) = bytes[at..].iter().position(|&b| b == b'\n' || b == b'\r') {
         let here = at + offset;
@@ -244,6 +248,8 @@ mod tests {
         let host = "Host: a\r\n";
         for (text, want) in [
             ("GET /\r\n\r\n".to_owned(), M::RequestLine),
+            ("\u{5}\u{1}\u{0}".to_owned(), M::RequestLine),
+            ("\u{16}\u{3}\u{1}".to_owned(), M::RequestLine),
             (format!("GET  / HTTP/1.1\r\n{host}\r\n"), M::RequestLine),
             (format!("GET / HTTP/1.1 \r\n{host}\r\n"), M::RequestLine),
             (format!("GE(T / HTTP/1.1\r\n{host}\r\n"), M::RequestLine),

@@ -1,6 +1,6 @@
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 
 use zeroize::Zeroizing;
 
@@ -14,12 +14,21 @@ pub(super) fn read(number: i32) -> Result<Secret, KeyError> {
         let standard = "0, 1 and 2 are the standard streams: use 3 or more";
         return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, standard)));
     }
-    let file = File::open(format!("/proc/self/fd/{number}")).map_err(failed)?;
+    let file = File::from(duplicate(number).map_err(failed)?);
     let mut text = Zeroizing::new(Vec::with_capacity(4096));
     file.take(4096).read_to_end(&mut text).map_err(failed)?;
     let key = parse(&text, || format!("the file descriptor {number}"))?;
     close(number);
     Ok(key)
+}
+
+/// What is open is read as it is: through `/proc/self/fd` it would be opened anew, which a socket
+/// cannot be, nor a file that only whoever started us may read.
+#[allow(unsafe_code, reason = "an inherited descriptor has no owner in this program, only a number")]
+fn duplicate(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the number is not negative, and the borrow ends with this call, which answers EBADF
+    // where nothing is open.
+    unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()
 }
 
 #[allow(unsafe_code, reason = "an inherited descriptor has no owner in this program, only a number")]

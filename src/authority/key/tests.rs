@@ -1,5 +1,6 @@
 use std::cell::RefCell;
 use std::fs;
+use std::io::Write as _;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::fs::PermissionsExt;
 
@@ -92,6 +93,15 @@ fn a_descriptor_is_read_and_closed() {
     for number in [-1, 0, 2, 999_999] {
         assert!(matches!(read_from(folder.path(), KeySource::Fd(number)), Err(KeyError::Descriptor { .. })));
     }
+}
+
+#[test]
+fn a_descriptor_need_not_be_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    ours.write_all(TEXT.as_bytes()).unwrap();
+    drop(ours);
+    assert_eq!(read_from(folder.path(), KeySource::Fd(theirs.into_raw_fd())).unwrap().secret.expose(), [1; 32]);
 }
 
 #[test]
