@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use http::HeaderName;
 use http::header;
 
@@ -36,6 +38,7 @@ pub const KEY_HEADERS: &[&str] = &[
     "x-authorization",
     "x-circle-token",
     "x-client-secret",
+    "x-cmc-pro-api-key",
     "x-cmc_pro_api_key",
     "x-consul-token",
     "x-ebay-api-iaf-token",
@@ -102,13 +105,14 @@ pub const OVERRIDE_HEADERS: &[&str] = &[
 
 /// Tells whether a header carries a key of the agent's own; see [`KEY_HEADERS`].
 pub fn is_key_header(name: &HeaderName) -> bool {
-    name == header::AUTHORIZATION || KEY_HEADERS.binary_search(&name.as_str()).is_ok()
+    let listed = |name: &str| KEY_HEADERS.binary_search(&name).is_ok();
+    name == header::AUTHORIZATION || listed(name.as_str()) || listed(&dashed(name))
 }
 
 /// Tells whether a header may show an origin another request; see [`OVERRIDE_HEADERS`].
 pub fn is_override_header(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    name.starts_with("x-forwarded") || OVERRIDE_HEADERS.binary_search(&name).is_ok()
+    let name = dashed(name);
+    name.starts_with("x-forwarded") || OVERRIDE_HEADERS.binary_search(&&*name).is_ok()
 }
 
 /// Tells whether a header carries cookies towards an origin.
@@ -119,10 +123,23 @@ pub fn is_cookie_header(name: &HeaderName) -> bool {
 /// Tells whether a header belongs to one hop (RFC 9110, section 7.6.1), in both directions.
 /// What `Connection` nominates is for the caller to find.
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    let name = dashed(name);
     matches!(
-        name.as_str(),
+        &*name,
         "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "http2-settings"
-    ) || name.as_str().starts_with("proxy-")
+    ) || name.starts_with("proxy-")
+}
+
+/// Tells whether some origin takes two names for one. Where headers become variables (RFC 3875,
+/// section 4.1.18) `X_A` is `X-A`: the attack is a header that only such an origin reads.
+pub fn is_same_header(a: &HeaderName, b: &HeaderName) -> bool {
+    a == b || (a.as_str().len() == b.as_str().len() && dashed(a) == dashed(b))
+}
+
+/// A name as an origin reads it that makes variables of headers.
+fn dashed(name: &HeaderName) -> Cow<'_, str> {
+    let name = name.as_str();
+    if name.contains('_') { Cow::Owned(name.replace('_', "-")) } else { Cow::Borrowed(name) }
 }
 
 #[cfg(test)]
@@ -140,16 +157,25 @@ mod tests {
     #[test]
     fn each_kind_and_its_near_misses() {
         let name = |text: &str| text.parse::<HeaderName>().unwrap();
-        for key in ["Authorization", "X-API-Key", "PRIVATE-TOKEN"] {
+        for key in
+            ["Authorization", "X-API-Key", "PRIVATE-TOKEN", "X_Api_Key", "X-CMC_PRO_API_KEY", "x_cmc-pro-api-key"]
+        {
             assert!(is_key_header(&name(key)), "{key}");
         }
-        for other in ["x-forwarded-for", "X-Forwarded-Host", "X-HTTP-Method-Override", "Forwarded"] {
+        for other in [
+            "x-forwarded-for",
+            "X-Forwarded-Host",
+            "X-HTTP-Method-Override",
+            "Forwarded",
+            "X_Forwarded_Host",
+            "X-HTTP_Method-Override",
+        ] {
             assert!(is_override_header(&name(other)), "{other}");
         }
-        for hop in ["Proxy-Authorization", "TE", "Transfer-Encoding"] {
+        for hop in ["Proxy-Authorization", "TE", "Transfer-Encoding", "Transfer_Encoding", "proxy_authorization"] {
             assert!(is_hop_by_hop(&name(hop)), "{hop}");
         }
-        for plain in ["accept", "x-api-keys", "x-forward", "te-x", "via", "content-type"] {
+        for plain in ["accept", "x-api-keys", "x_api_keys", "x-forward", "te-x", "via", "content-type"] {
             let plain = name(plain);
             assert!(!is_key_header(&plain) && !is_override_header(&plain) && !is_hop_by_hop(&plain), "{plain}");
         }

@@ -24,7 +24,9 @@ pub use connection::{Binding, BindingError, Bindings, ConnectionName, NameError,
 pub use destination::{Destination, DestinationError, HostPort, Scheme};
 pub use facts::{Facts, IntentFacts, OutcomeFacts, Stages, Target};
 pub use fields::Fields;
-pub use headers::{KEY_HEADERS, OVERRIDE_HEADERS, is_cookie_header, is_hop_by_hop, is_key_header, is_override_header};
+pub use headers::{
+    KEY_HEADERS, OVERRIDE_HEADERS, is_cookie_header, is_hop_by_hop, is_key_header, is_override_header, is_same_header,
+};
 pub use host::{Host, HostError, HostPattern};
 pub use path::{Path, PathError};
 pub use query::{Query, decode_form, encode_form};

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::surviving::{self, Stance};
 use super::{Head, Outbound, Signable, Watch};
 use crate::lease::{Lease, Memo};
-use crate::model::{Code, Query, Refusal};
+use crate::model::{Code, Query, Refusal, is_same_header};
 use crate::policy::{Permit, Verdict};
 
 /// A request between what survived of it and what leaves.
@@ -61,6 +61,10 @@ impl Draft {
             Refusal::new(Code::Internal, format!("the header {name} could not be written with the connection's value"))
         })?;
         value.set_sensitive(true);
+        let others = self.headers.keys().filter(|other| is_same_header(other, name)).cloned();
+        for other in others.collect::<Vec<_>>() {
+            self.headers.remove(other);
+        }
         self.headers.insert(name, value);
         Ok(())
     }

@@ -88,6 +88,25 @@ async fn pass_headers_names_cookies_and_overrides_and_nothing_else() {
     assert_eq!(received.header("authorization"), format!("Bearer {SECRET}"));
 }
 
+/// Origins that make variables of headers (RFC 3875, section 4.1.18) read `X_A` as `X-A`.
+#[tokio::test]
+async fn no_spelling_with_underscores_gets_past() {
+    let strategy = json!({"type": "header", "config": {"header_name": "X-Vendor"}});
+    let (sidecar, origin) = injecting(strategy, "", ok).await;
+    let own = [
+        ("X_Vendor", "own"),
+        ("X_Api_Key", "own"),
+        ("X_HTTP_Method_Override", "DELETE"),
+        ("X_Forwarded-Host", "evil.test"),
+        ("Proxy_Authorization", "own"),
+        ("X_Kept", "1"),
+    ];
+    sidecar.agent.plain("GET", &url(&origin), &own, b"").await;
+    let received = origin.only();
+    assert_eq!(names(&received.headers), ["host", "x-vendor", "x_kept"]);
+    assert_eq!(received.header("x-vendor"), SECRET);
+}
+
 /// RFC 9110, section 7.6.1: what `Connection` names belongs to this hop, an injected header never.
 #[tokio::test]
 async fn a_nominated_header_is_injected_all_the_same() {
