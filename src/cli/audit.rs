@@ -7,7 +7,7 @@ use clap::Subcommand;
 
 use self::rows::Rows;
 use super::failure::{Failure, finish};
-use super::{exit, start};
+use super::{exit, harden, start};
 use crate::audit::{self, Head, Report, Tail};
 
 mod rows;
@@ -121,6 +121,8 @@ fn print(lines: &[String]) -> bool {
 }
 
 fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
+    // Whoever could read the chain's key in our memory could forge lines.
+    harden::harden()?;
     let (dir, key) = args.place.find()?;
     let key = args.key_file.as_deref().unwrap_or(&key);
     let heads = args.heads.iter().map(|head| read_head(head)).collect::<Result<Vec<_>, _>>()?;

@@ -30,8 +30,9 @@ pub(super) fn check(variables: impl IntoIterator<Item = (OsString, OsString)>) -
         return Ok(());
     }
     proxies.sort();
+    let (are, them) = if proxies.len() == 1 { ("is", "it") } else { ("are", "them") };
     Err(Failure::usage(format!(
-        "{} is set, and going out through another proxy is not supported yet: unset it",
+        "{} {are} set, and going out through another proxy is not supported yet: unset {them}",
         proxies.join(", ")
     )))
 }
