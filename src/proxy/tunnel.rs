@@ -69,7 +69,12 @@ impl Tunnel {
             let word = Word::Rule(permit.terms().networks());
             Ok(pipeline.upstream.dialer().tcp(&destination, word).await?)
         };
-        match connected.await {
+        let connected = tokio::select! {
+            biased;
+            connected = connected => connected,
+            why = stay.closer().closed() => Err(why),
+        };
+        match connected {
             Ok(upstream) => {
                 stages.upstream = started.elapsed();
                 let host = destination.host().clone();

@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
+use http::Response;
+use http_body_util::Full;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::client::read_answer;
+use crate::support::origin::Speaks;
 use crate::support::underway::{ByHand, is_closed, read_until, soon};
-use crate::support::{Origin, Sidecar};
+use crate::support::{Origin, Received, Sidecar};
 
 #[tokio::test]
 async fn a_tunnel_counts_among_the_connections() {
@@ -71,6 +74,51 @@ async fn a_get_with_a_body_of_unknown_length_keeps_it() {
     let answer = sidecar.agent.raw(format!("{head}5\r\nquery\r\n0\r\n\r\n").as_bytes()).await;
     assert_eq!(answer.status, 200);
     assert_eq!(&origin.only().body[..], b"query");
+}
+
+/// RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5; each side goes on with its connection.
+#[tokio::test]
+async fn answers_without_a_body_have_none_and_end_nothing() {
+    let origin = Origin::start(Speaks::Plain, |received: &Received| {
+        let status: u16 = received.target.trim_start_matches('/').parse().unwrap();
+        let body = if status == 200 { Full::from("twelve bytes") } else { Full::default() };
+        Response::builder().status(status).header("etag", "x").body(body).unwrap()
+    })
+    .await;
+    let sidecar = forwarding(&origin).await;
+    let host = format!("plain.test:{}", origin.port());
+    let mut requests = String::new();
+    for (method, status, more) in
+        [("HEAD", 200, ""), ("GET", 204, ""), ("GET", 304, ""), ("GET", 200, "Connection: close\r\n")]
+    {
+        requests.push_str(&format!("{method} http://{host}/{status} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n"));
+    }
+    let mut agent = sidecar.agent.dial().await;
+    agent.write_all(requests.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    soon(agent.read_to_string(&mut text)).await.unwrap();
+    let answers: Vec<_> = text.split("HTTP/1.1 ").skip(1).collect();
+    let lengths: Vec<_> = answers.iter().map(|answer| answer.contains("content-length: 12\r\n")).collect();
+    let bodies: Vec<_> = answers.iter().map(|answer| answer.split_once("\r\n\r\n").unwrap().1).collect();
+    assert_eq!(lengths, [true, false, false, true], "{text}");
+    assert_eq!(bodies, ["", "", "", "twelve bytes"], "{text}");
+    assert!(!text.contains("content-length: 0") && !text.contains("chunked"), "{text}");
+    assert_eq!(origin.connections(), 1);
+}
+
+/// RFC 9112, section 9.3: a client of HTTP/1.0 reads to the end of the connection.
+#[tokio::test]
+async fn a_client_of_http_1_0_gets_no_chunks() {
+    let (sidecar, origin) = by_hand(Duration::from_secs(60)).await;
+    let mut agent = sidecar.agent.dial().await;
+    let head = format!("GET http://127.0.0.1:{}/ HTTP/1.0\r\n\r\n", origin.port());
+    agent.write_all(head.as_bytes()).await.unwrap();
+    let mut far = origin.accept().await;
+    read_until(&mut far, b"\r\n\r\n").await;
+    far.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    soon(agent.read_to_string(&mut text)).await.unwrap();
+    assert!(text.starts_with("HTTP/1.0 200") && text.ends_with("\r\n\r\nbody"), "{text}");
 }
 
 async fn forwarding(origin: &Origin) -> Sidecar {
