@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,8 +31,7 @@ pub enum RootsError {
     },
     /// Nothing to trust, and what was passed over, if anything was.
     #[error(
-        "no trusted certificate was found{0}: install the system's CA certificates (SSL_CERT_FILE, if set, stands for \
-         them), or name some in upstream.ca_files"
+        "no trusted certificate was found{0}: install the system's CA certificates, or name some in upstream.ca_files"
     )]
     Empty(String),
     /// The TLS library does not take what was found.
@@ -49,6 +48,7 @@ impl Roots {
             tracing::debug!(%error, "a file of the system's CA certificates was passed over");
         }
         let mut found = native.certs;
+        add_system_bundle(&mut found);
         for path in ca_files {
             let more = pem::certificates_of(path).map_err(|why| RootsError::File { path: path.clone(), why })?;
             if let Some(bad) = more.iter().position(|der| RootCertStore::empty().add(der.clone()).is_err()) {
@@ -111,6 +111,28 @@ impl Roots {
             pem::push_certificate(&mut out, der);
         }
         out
+    }
+}
+
+/// Where distributions of Linux keep the system's roots in one file.
+const SYSTEM_BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Adds the system's own bundle where it was not read: for `rustls-native-certs`, `SSL_CERT_FILE`
+/// and `SSL_CERT_DIR` stand in place of the system's roots, and here they stand beside them.
+fn add_system_bundle(found: &mut Vec<CertificateDer<'static>>) {
+    let Some(path) = SYSTEM_BUNDLES.iter().map(PathBuf::from).find(|path| path.is_file()) else { return };
+    match pem::certificates_of(&path) {
+        Ok(system) => {
+            let known: HashSet<_> = found.iter().cloned().collect();
+            found.extend(system.into_iter().filter(|der| !known.contains(der)));
+        }
+        Err(why) => tracing::debug!(path = %path.display(), why, "the system's CA certificates were passed over"),
     }
 }
 
