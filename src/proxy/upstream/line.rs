@@ -74,7 +74,10 @@ impl Line {
                 if sender.ready().await.is_err() {
                     return Err(LineError::Unsent(Box::new(request)));
                 }
-                (sender.try_send_request(request).await, self.received.load(Ordering::Acquire))
+                // Any byte counts, of whatever stream: what the destination said meanwhile may have
+                // been a reset of this one, and then it is not sent again.
+                let before = self.received.load(Ordering::Acquire);
+                (sender.try_send_request(request).await, before)
             }
         };
         let (result, before) = result;
