@@ -9,8 +9,8 @@ use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, PROX
 use http::{HeaderName, HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
 
+use super::findings::Findings;
 use super::live::{Download, DownloadError};
-use super::strict::Findings;
 use crate::identity::CHALLENGE;
 use crate::model::{Code, Refusal, TraceId};
 

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::registry::Stay;
-use super::strict::Timer;
+use super::timer::Timer;
 use super::trailers::drop_forbidden;
 use super::upload::Progress;
 use super::upstream::Checkout;

@@ -19,12 +19,13 @@ use tokio::net::TcpStream;
 use super::answer::{self, Answer, Turn};
 use super::arrival::Arrival;
 use super::connect;
+use super::findings::Findings;
 use super::front::Front;
 use super::head::Malformed;
 use super::lifeline::{GRACE, Lifeline};
 use super::pipeline::draw_trace;
 use super::registry::Stay;
-use super::strict::{Findings, StrictStream};
+use super::strict::StrictStream;
 use crate::identity::{Agent, Peer, Unproved};
 use crate::model::{Code, Refusal};
 

@@ -1,20 +1,19 @@
 //! The agent's byte stream, with the strict head check in front of hyper's parser.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
 
 use super::chunked::Chunked;
+use super::findings::Findings;
 use super::head::{self, BodyFraming, Malformed};
+use super::timer::Timer;
 
 /// How long the agent's side may take, and how long a head may be.
 #[derive(Clone, Copy, Debug)]
@@ -23,110 +22,6 @@ pub(super) struct StreamLimits {
     pub(super) header: Duration,
     pub(super) keep_alive: Duration,
     pub(super) write: Duration,
-}
-
-/// What the reader found, for the service behind hyper: which head was malformed, and why.
-#[derive(Debug)]
-pub(super) struct Findings {
-    malformed: OnceLock<(u64, Malformed)>,
-    served: AtomicU64,
-    answered: AtomicU64,
-    opened: Instant,
-    /// When the last answer ended, in microseconds after `opened`.
-    last_over: AtomicU64,
-    /// Who waits for the answer to a CONNECT.
-    waiting: Mutex<Option<Waker>>,
-    /// When each answer under way was last asked for a piece of its body.
-    pulled: Mutex<HashMap<u64, Instant>>,
-    turns: AtomicU64,
-}
-
-impl Default for Findings {
-    fn default() -> Self {
-        Self {
-            malformed: OnceLock::new(),
-            served: AtomicU64::new(0),
-            answered: AtomicU64::new(0),
-            opened: Instant::now(),
-            last_over: AtomicU64::new(0),
-            waiting: Mutex::default(),
-            pulled: Mutex::default(),
-            turns: AtomicU64::new(0),
-        }
-    }
-}
-
-impl Findings {
-    /// Counts a request that hyper hands over; answers why it is refused, if it stands for a
-    /// malformed head.
-    pub(super) fn next_request(&self) -> Option<Malformed> {
-        let number = self.served.fetch_add(1, Ordering::AcqRel);
-        self.malformed.get().filter(|(at, _)| *at == number).map(|(_, why)| *why)
-    }
-
-    /// Why the body of a request that is under way broke off, if its framing was at fault.
-    pub(super) fn broken_body(&self) -> Option<Malformed> {
-        self.malformed.get().map(|(_, why)| *why).filter(|why| *why == Malformed::Chunk)
-    }
-
-    /// A request was answered to its last byte, or given up.
-    pub(super) fn request_over(&self) {
-        let now = u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.last_over.store(now, Ordering::Release);
-        self.answered.fetch_add(1, Ordering::AcqRel);
-        if let Some(waker) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            waker.wake();
-        }
-    }
-
-    /// A number that no other answer of this connection has.
-    pub(super) fn next_turn(&self) -> u64 {
-        self.turns.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// An answer's body is asked for a piece.
-    pub(super) fn pulled(&self, answer: u64) {
-        self.pulled.lock().unwrap_or_else(PoisonError::into_inner).insert(answer, Instant::now());
-    }
-
-    /// An answer's body is over.
-    pub(super) fn pulled_last(&self, answer: u64) {
-        self.pulled.lock().unwrap_or_else(PoisonError::into_inner).remove(&answer);
-    }
-
-    /// Some answer was not asked for a piece for so long: its agent gives its stream no window.
-    pub(super) fn is_stalled(&self, time: Duration) -> bool {
-        self.pulled.lock().unwrap_or_else(PoisonError::into_inner).values().any(|last| last.elapsed() > time)
-    }
-
-    /// Waits until so many requests are answered.
-    fn poll_answered(&self, cx: &Context<'_>, count: u64) -> Poll<()> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.answered() >= count {
-            return Poll::Ready(());
-        }
-        *waiting = Some(cx.waker().clone());
-        Poll::Pending
-    }
-
-    /// How long nothing was asked.
-    fn idle_for(&self) -> Duration {
-        self.opened.elapsed().saturating_sub(Duration::from_micros(self.last_over.load(Ordering::Acquire)))
-    }
-
-    fn answered(&self) -> u64 {
-        self.answered.load(Ordering::Acquire)
-    }
-
-    /// A request is being answered.
-    pub(super) fn busy(&self) -> bool {
-        self.served() > self.answered()
-    }
-
-    /// How many requests hyper has handed over.
-    pub(super) fn served(&self) -> u64 {
-        self.served.load(Ordering::Acquire)
-    }
 }
 
 /// A stream that releases a head to its reader only whole and checked.
@@ -249,7 +144,7 @@ impl<S> StrictStream<S> {
                         }
                     }
                     Err(why) => {
-                        self.note(why, self.heads.saturating_sub(1));
+                        self.findings.note(self.heads.saturating_sub(1), why);
                         self.buffer.truncate(self.released);
                         self.state = State::Refused;
                         return;
@@ -269,16 +164,11 @@ impl<S> StrictStream<S> {
     }
 
     fn refuse(&mut self, why: Malformed) {
-        self.note(why, self.heads);
+        self.findings.note(self.heads, why);
         self.buffer.truncate(self.released);
         self.buffer.extend_from_slice(STAND_IN);
         self.released = self.buffer.len();
         self.state = State::Refused;
-    }
-
-    fn note(&self, why: Malformed, number: u64) {
-        // A second finding cannot come: nothing is examined after the first.
-        let _ = self.findings.malformed.set((number, why));
     }
 
     /// A body was cut short by its own framing: the reader must not take it for whole.
@@ -453,39 +343,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StrictStream<S> {
 
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
-    }
-}
-
-/// A deadline that costs a timer only where something has to be waited for: one sleep is kept
-/// and, when it ends early, armed again for the rest.
-#[derive(Debug, Default)]
-pub(super) struct Timer {
-    deadline: Option<Instant>,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Timer {
-    /// Starts the time if it is not running, and tells once it is over.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, time: Duration) -> Poll<()> {
-        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + time);
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if sleep.deadline() > deadline {
-            sleep.as_mut().reset(deadline);
-        }
-        loop {
-            ready!(sleep.as_mut().poll(cx));
-            if sleep.deadline() >= deadline {
-                self.deadline = None;
-                self.sleep = None;
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(deadline);
-        }
-    }
-
-    /// What was waited for has come.
-    pub(super) fn stop(&mut self) {
-        self.deadline = None;
     }
 }
 

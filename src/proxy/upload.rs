@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::registry::Stay;
-use super::strict::Timer;
+use super::timer::Timer;
 use super::trailers::drop_forbidden;
 
 /// The body that hyper's client sends.

@@ -92,7 +92,7 @@ fn through(bytes: &[u8], cuts: &[usize]) -> Through {
         tokio::time::timeout(Duration::from_secs(20), serving).await.expect("the connection hangs")
     });
     let read = read.lock().unwrap().clone();
-    let refused = findings.malformed.get().map(|(_, why)| *why);
+    let refused = findings.found();
     let served = findings.served();
     Through {
         read,
@@ -117,12 +117,14 @@ fn counted(bytes: &[u8], cuts: &[usize]) -> u64 {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => break,
             Poll::Pending if matches!(stream.state, State::Connect) => {
-                findings.answered.store(stream.heads, Ordering::Release);
+                while findings.answered() < stream.heads {
+                    findings.request_over();
+                }
             }
             Poll::Pending => break,
         }
     }
-    let stood_in = findings.malformed.get().is_some_and(|(_, why)| *why != Malformed::Chunk);
+    let stood_in = findings.found().is_some_and(|why| why != Malformed::Chunk);
     stream.heads + u64::from(stood_in)
 }
 

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::super::strict::Timer;
+use super::super::timer::Timer;
 
 /// A stream that counts what it receives: whether a request died before or after the first byte
 /// of its answer decides whether it may be sent again.
