@@ -9,6 +9,7 @@ mod bodies;
 mod bounds;
 mod cli;
 mod drain;
+mod examples;
 mod headers;
 mod health;
 mod left_out;
