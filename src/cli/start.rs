@@ -11,8 +11,8 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 
 use super::failure::Failure;
-use crate::app::Ground;
-use crate::config::{Config, Environment, LogConfig, LogFormat, load_documents};
+use crate::app::{self, Ground};
+use crate::config::{Config, Environment, LogConfig, LogFormat};
 use crate::lease::{LeaseSource, MemorySource};
 use crate::policy::Policy;
 use crate::telemetry::{self, Clock, LogSettings, Sink};
@@ -93,7 +93,7 @@ pub(super) fn policy_files(config: &Config) -> Result<Vec<PathBuf>, Failure> {
 
 /// Reads and compiles policy files as one set.
 pub(super) fn load_policy(files: &[PathBuf]) -> Result<Policy, Failure> {
-    load_documents(files).and_then(Policy::compile).map_err(|problems| Failure::invalid(&problems))
+    app::load_policy(files).map_err(|problems| Failure::invalid(&problems))
 }
 
 /// Opens the sockets and reads the roots, before anything is made on disk.

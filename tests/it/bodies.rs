@@ -7,9 +7,10 @@ use http::{Request, Response};
 use http_body_util::Full;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 use crate::support::client::read_answer;
+use crate::support::sidecar::by_hand;
+use crate::support::underway::read_until;
 use crate::support::{Origin, Pki, Sidecar};
 
 async fn forward(
@@ -27,26 +28,6 @@ async fn forward(
         .configure(change)
         .start()
         .await
-}
-
-/// A cleartext origin that the test drives byte by byte.
-async fn by_hand(change: impl FnOnce(&mut nexus_sidecar::config::Config) + 'static) -> (Sidecar, TcpListener, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let sidecar = Sidecar::builder()
-        .policy(format!("rules:\n  - {{ host: 127.0.0.1, port: {port}, action: forward, networks: [127.0.0.0/8] }}\n"))
-        .configure(change)
-        .start()
-        .await;
-    (sidecar, listener, format!("http://127.0.0.1:{port}"))
-}
-
-async fn read_until(stream: &mut (impl tokio::io::AsyncRead + Unpin), end: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while !bytes.ends_with(end) {
-        bytes.push(stream.read_u8().await.expect("the stream ended early"));
-    }
-    bytes
 }
 
 #[tokio::test]

@@ -120,15 +120,7 @@ async fn a_nominated_header_is_injected_all_the_same() {
 #[tokio::test]
 async fn where_nothing_is_injected_only_the_hop_ends() {
     let origin = Origin::plain().await;
-    let sidecar = Sidecar::builder()
-        .policy(format!(
-            "rules:\n  - {{ host: plain.test, port: {}, action: forward, networks: [127.0.0.0/8] }}\n",
-            origin.port()
-        ))
-        .host("plain.test", &origin)
-        .agent("a", "pw-a")
-        .start()
-        .await;
+    let sidecar = Sidecar::forwarding(&origin).agent("a", "pw-a").start().await;
     sidecar.agent.plain("GET", &format!("http://plain.test:{}/", origin.port()), &OWN, b"").await;
     let received = origin.only();
     for kept in ["cookie", "x-api-key", "x-forwarded-for", "x-http-method-override", "x-kept"] {

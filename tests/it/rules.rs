@@ -207,16 +207,7 @@ async fn a_rule_for_one_agent_is_none_for_another() {
 #[tokio::test]
 async fn two_agents_share_no_upstream_connection() {
     let origin = Origin::plain().await;
-    let sidecar = Sidecar::builder()
-        .policy(format!(
-            "rules:\n  - {{ host: plain.test, port: {}, action: forward, networks: [127.0.0.0/8] }}\n",
-            origin.port()
-        ))
-        .host("plain.test", &origin)
-        .agent("a", "pw-a")
-        .agent("b", "pw-b")
-        .start()
-        .await;
+    let sidecar = Sidecar::forwarding(&origin).agent("a", "pw-a").agent("b", "pw-b").start().await;
     let url = format!("http://plain.test:{}/", origin.port());
     let (a, b) = (sidecar.agent.clone(), sidecar.agent.named("b", "pw-b"));
     for (agent, connections) in [(&a, 1), (&b, 2), (&a, 2), (&b, 2)] {

@@ -138,14 +138,7 @@ async fn a_host_that_disagrees_inside_is_a_421() {
 #[tokio::test]
 async fn plain_http_inside_a_connect_is_read_as_such() {
     let origin = Origin::plain().await;
-    let sidecar = Sidecar::builder()
-        .policy(format!(
-            "rules:\n  - {{ host: plain.test, port: {}, action: forward, networks: [127.0.0.0/8] }}\n",
-            origin.port()
-        ))
-        .host("plain.test", &origin)
-        .start()
-        .await;
+    let sidecar = Sidecar::forwarding(&origin).start().await;
     let authority = format!("plain.test:{}", origin.port());
     let mut stream = sidecar.agent.connect(&authority).await.unwrap();
     stream.write_all(format!("GET /x HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes()).await.unwrap();

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{by_hand, read_until};
 use crate::support::client::read_answer;
+use crate::support::sidecar::by_hand;
+use crate::support::underway::read_until;
 use crate::support::{Answer, Sidecar};
 
 /// Asks for `path` and answers with these bytes; the connection stays open until the answer came.

@@ -16,6 +16,7 @@ use nexus_sidecar::model::{Binding, Bindings, ConnectionName, Fields, Host, Host
 use nexus_sidecar::telemetry::{Clock, Metrics, SystemClock, TestClock};
 use nexus_sidecar::tls::Ca;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::client::Agent;
@@ -54,6 +55,12 @@ pub struct Builder {
 }
 
 impl Sidecar {
+    /// Forwards to a cleartext origin, under the name `plain.test`.
+    pub fn forwarding(origin: &Origin) -> Builder {
+        let rule = format!("host: plain.test, port: {}, action: forward, networks: [127.0.0.0/8]", origin.port());
+        Self::builder().policy(format!("rules:\n  - {{ {rule} }}\n")).host("plain.test", origin)
+    }
+
     pub fn builder() -> Builder {
         Builder {
             policy: String::new(),
@@ -136,6 +143,19 @@ impl Sidecar {
         std::fs::write(&file, policy).unwrap();
         self.reloader.policy(app::load_policy(&[file]).unwrap_or_else(|problems| panic!("{problems}")));
     }
+}
+
+/// A sidecar that forwards to a cleartext destination, which the test drives byte by byte, and
+/// the URL of that destination.
+pub async fn by_hand(change: impl FnOnce(&mut Config) + 'static) -> (Sidecar, TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let sidecar = Sidecar::builder()
+        .policy(format!("rules:\n  - {{ host: 127.0.0.1, port: {port}, action: forward, networks: [127.0.0.0/8] }}\n"))
+        .configure(change)
+        .start()
+        .await;
+    (sidecar, listener, format!("http://127.0.0.1:{port}"))
 }
 
 impl Builder {
