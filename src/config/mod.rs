@@ -1,5 +1,6 @@
 //! Reads configuration and policy files: as written -> ready to use.
 
+mod catalogue;
 mod document;
 mod environment;
 mod key;
@@ -9,6 +10,7 @@ mod units;
 mod watch;
 mod yaml;
 
+pub use catalogue::{Catalogue, FieldDoc, PermissionSet, Placeholder, Provider, SetName, SetNameError, UserCall};
 pub use document::{
     Action, Document, ExpectedOutcome, Matcher, PolicyTest, Protocol, RuleDefault, RuleDoc, load_documents,
 };

@@ -8,8 +8,9 @@ use super::hypothetical::UrlError;
 use super::index::Rules;
 use super::item::{Item, Place};
 use super::rule::{Effect, Rule};
-use super::{Policy, conflicts, hypothetical};
-use crate::config::{Action, At, Document, Located, Problem, Problems, Protocol, RuleDefault, RuleDoc};
+use super::{Policy, conflicts, hypothetical, provider};
+use crate::config::{Action, At, Catalogue, Document, Located, Problem, Problems, Protocol, RuleDefault, RuleDoc};
+use crate::model::HostPattern;
 
 /// The name in an audit entry of what `default: tunnel` allowed.
 const DEFAULT_RULE: &str = "default";
@@ -50,7 +51,8 @@ impl Policy {
             return Err(Problems::in_order(problems));
         }
         let default_tunnel = (default == RuleDefault::Tunnel).then(default_tunnel);
-        Ok(Self { rules: Rules::new(rules), version, default_tunnel, tests })
+        let minting = Rules::new(provider::minting(Catalogue::built_in()));
+        Ok(Self { rules: Rules::new(rules), version, minting, default_tunnel, tests })
     }
 }
 
@@ -95,6 +97,9 @@ fn default_tunnel() -> Rule {
         effect: Effect::Tunnel(Protocol::Tls),
         networks: Arc::default(),
         pass_headers: Arc::default(),
+        key_headers: Arc::default(),
+        mints: false,
+        uses: None,
     }
 }
 
@@ -102,7 +107,7 @@ fn problem(written: &RuleDoc, at: &At, message: impl Into<String>) -> Problem {
     Problem { at: Some(at.clone()), rule: Some(written.name.clone()), message: message.into() }
 }
 
-fn rule(written: &RuleDoc, problems: &mut Vec<Problem>) -> Option<Rule> {
+pub(super) fn rule(written: &RuleDoc, problems: &mut Vec<Problem>) -> Option<Rule> {
     if written.name == DEFAULT_RULE {
         problems.push(problem(
             written,
@@ -123,6 +128,11 @@ fn rule(written: &RuleDoc, problems: &mut Vec<Problem>) -> Option<Rule> {
     if !written.complete {
         return None;
     }
+    let hosts: Box<[HostPattern]> = written.hosts.iter().map(|host| host.value.clone()).collect();
+    let key_headers = match effect {
+        Effect::Inject { .. } => provider::key_headers(Catalogue::built_in(), &hosts),
+        _ => Arc::default(),
+    };
     let query = written.query.iter().map(|matcher| Item::new(Place::Query, &matcher.value));
     let headers = written.headers.iter().filter_map(|matcher| {
         let name = matcher.value.name.parse().ok()?;
@@ -133,7 +143,7 @@ fn rule(written: &RuleDoc, problems: &mut Vec<Problem>) -> Option<Rule> {
         name: written.name.as_str().into(),
         at: written.at.clone(),
         agents: written.agents.iter().map(|agent| agent.value.clone()).collect(),
-        hosts: written.hosts.iter().map(|host| host.value.clone()).collect(),
+        hosts,
         ports: values(&written.ports),
         methods: written.methods.iter().map(|method| method.value.clone()).collect(),
         lenient_paths: paths.iter().flat_map(Glob::for_denial).collect(),
@@ -143,6 +153,9 @@ fn rule(written: &RuleDoc, problems: &mut Vec<Problem>) -> Option<Rule> {
         effect,
         networks: written.networks.iter().map(|network| network.value).collect(),
         pass_headers: written.pass_headers.iter().map(|header| header.value.clone()).collect(),
+        key_headers,
+        mints: written.mints,
+        uses: written.uses.clone(),
     })
 }
 
@@ -190,6 +203,7 @@ fn check_keys(written: &RuleDoc, effect: &Effect, problems: &mut Vec<Problem>) {
         complain(at, "`protocol` stands in tunnel rules alone");
     }
     if !injects {
+        complain(written.mints.then_some(&written.at), "`mints` stands beside `connection` alone");
         complain(written.plaintext.then_some(&written.at), "`plaintext` stands beside `connection` alone");
         let at = written.pass_headers.first().map(|header| &header.at);
         complain(at, "`pass_headers` stands beside `connection` alone: without one they pass");

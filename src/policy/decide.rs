@@ -32,6 +32,8 @@ pub(super) enum Why<'p> {
     OnlyTunnel(&'p Rule),
     /// The query holds an item that claims another method.
     Override(&'p Rule, String),
+    /// The rule allows it, and it is a call that hands out or registers credentials.
+    Mints(&'p Rule, &'p Rule),
 }
 
 impl Policy {
@@ -89,6 +91,11 @@ impl Policy {
         if let Some(name) = asked.evidence.override_item(&looks_at) {
             return Ruling::Refuse(Why::Override(rule, name));
         }
+        match self.mints(rule, asked) {
+            None => {}
+            Some((_, Met::Unknown)) => return Ruling::Unknown,
+            Some((call, _)) => return Ruling::Refuse(Why::Mints(rule, call)),
+        }
         let port = rule.sent_port(asked.destination);
         if port != asked.destination.port() {
             // A deny rule that stands before this one and names the port that the request is
@@ -104,6 +111,17 @@ impl Policy {
             }
         }
         Ruling::Allow(rule, rule.sends(asked.destination))
+    }
+
+    /// The call of a provider by which it hands out or registers credentials, where this is one
+    /// and the rule does not allow those. Asked as a deny rule is, in every common reading.
+    fn mints<'p, E: Evidence>(&'p self, rule: &Rule, asked: &Asked<'_, E>) -> Option<(&'p Rule, Met<'p>)> {
+        if rule.mints {
+            return None;
+        }
+        let calls = self.minting.candidates(asked.destination.host());
+        let mut tried = calls.map(|call| (call, call.tries(asked, asked.destination.port())));
+        tried.find(|(_, met)| !matches!(met, Met::No(_)))
     }
 }
 

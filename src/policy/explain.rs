@@ -61,7 +61,11 @@ impl Policy {
             _ => match self.walk(&asked, &mut |rule, miss| missed.push((rule, miss))) {
                 Ruling::Allow(rule, _) => Some(rule),
                 Ruling::Refuse(
-                    Why::Denied(rule) | Why::StrictPath(rule) | Why::OnlyTunnel(rule) | Why::Override(rule, _),
+                    Why::Denied(rule)
+                    | Why::StrictPath(rule)
+                    | Why::OnlyTunnel(rule)
+                    | Why::Override(rule, _)
+                    | Why::Mints(rule, _),
                 ) => Some(rule),
                 Ruling::Refuse(Why::Method | Why::NoRule) | Ruling::Unknown => None,
             },

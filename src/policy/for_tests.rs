@@ -21,6 +21,7 @@ fn terms(method: &str, url: &str, pass_headers: &[HeaderName]) -> Terms {
         policy: "0123456789abcdef".into(),
         networks: Arc::new([]),
         pass_headers: pass_headers.into(),
+        key_headers: Arc::new([]),
     }
 }
 

@@ -14,6 +14,7 @@ mod glob;
 mod hypothetical;
 mod index;
 mod item;
+mod provider;
 mod question;
 mod refuse;
 mod rule;
@@ -33,13 +34,16 @@ pub use question::Question;
 pub use test::TestResult;
 pub use verdict::{AtConnect, Grant, Permit, Terms, Verdict};
 
-use crate::config::PolicyTest;
+use crate::config::{PolicyTest, Provider, SetName};
+use crate::model::ConnectionName;
 
 /// Rules that were checked together, ready to decide.
 #[derive(Debug)]
 pub struct Policy {
     rules: index::Rules,
     version: Arc<str>,
+    /// Calls by which providers hand out or register credentials.
+    minting: index::Rules,
     /// What allows hosts that no rule names, under `default: tunnel`.
     default_tunnel: Option<rule::Rule>,
     tests: Vec<PolicyTest>,
@@ -59,6 +63,33 @@ impl Policy {
     /// Tells whether any rule borrows a connection.
     pub fn borrows(&self) -> bool {
         self.rules.all().iter().any(|rule| matches!(rule.effect, rule::Effect::Inject { .. }))
+    }
+
+    /// Every connection that a rule borrows, with the provider that a permission set names for
+    /// it, or whose hosts they are. In the order of the rules, each once.
+    pub fn connections(&self) -> Vec<(&ConnectionName, Option<&'static Provider>)> {
+        let mut connections: Vec<(&ConnectionName, Option<&'static Provider>)> = Vec::new();
+        for rule in self.rules.all() {
+            let rule::Effect::Inject { connection, .. } = &rule.effect else { continue };
+            let provider = provider::of_rule(rule);
+            match connections.iter_mut().find(|(name, _)| *name == connection) {
+                Some((_, known)) => *known = known.or(provider),
+                None => connections.push((connection, provider)),
+            }
+        }
+        connections
+    }
+
+    /// The permission sets that its rules use, each once.
+    pub fn sets(&self) -> Vec<&SetName> {
+        let mut sets: Vec<&SetName> = self.rules.all().iter().filter_map(|rule| rule.uses.as_ref()).collect();
+        sets.dedup();
+        sets
+    }
+
+    /// The rules that allow calls which mint credentials.
+    pub fn minting_rules(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.rules.all().iter().filter(|rule| rule.mints).map(|rule| &rule.name)
     }
 
     /// How many tests of its own it has.

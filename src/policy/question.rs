@@ -64,7 +64,9 @@ impl Policy {
         let live = Live { query: target.query.as_ref(), headers };
         let mut tag_key = None;
         let mut items: Vec<KeptItem> = Vec::new();
-        for item in self.rules.candidates(target.destination.host()).flat_map(|rule| &rule.items) {
+        let host = target.destination.host();
+        let looking = self.rules.candidates(host).chain(self.minting.candidates(host));
+        for item in looking.flat_map(|rule| &rule.items) {
             let key = tag_key.get_or_insert_with(|| hmac::Key::new(hmac::HMAC_SHA256, key));
             let found = live.find(&item.place, &item.name);
             let at = items.iter().position(|kept| kept.is(item)).unwrap_or_else(|| {

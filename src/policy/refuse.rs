@@ -36,6 +36,13 @@ pub(super) fn request(why: &Why<'_>, agent: &Agent, target: &Target) -> Refusal 
                 rule.name
             ),
         ),
+        Why::Mints(rule, call) => by(
+            rule,
+            format!(
+                "{asked} is refused: by this call ({}) the service hands out or registers credentials, and rule {:?} does not say `mints: true`",
+                call.name, rule.name
+            ),
+        ),
     }
 }
 

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::glob::Glob;
 use super::item::{Evidence, Item, Known};
-use crate::config::{At, Protocol};
+use crate::config::{At, Protocol, SetName};
 use crate::model::{ConnectionName, Destination, Host, HostPattern, Path, Scheme};
 
 /// A rule, ready to be tried.
@@ -29,6 +29,12 @@ pub(super) struct Rule {
     pub(super) effect: Effect,
     pub(super) networks: Arc<[IpNet]>,
     pub(super) pass_headers: Arc<[HeaderName]>,
+    /// Headers that carry keys at its hosts.
+    pub(super) key_headers: Arc<[HeaderName]>,
+    /// Calls that mint credentials are allowed too.
+    pub(super) mints: bool,
+    /// The permission set that it comes from.
+    pub(super) uses: Option<SetName>,
 }
 
 /// What a rule does with what it matches.

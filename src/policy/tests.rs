@@ -443,6 +443,10 @@ fn the_policies_of_the_repository_pass_their_own_tests() {
     let mut seen = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let file = entry.unwrap().path();
+        // The providers' documents have tests of their own kind.
+        if file.is_dir() {
+            continue;
+        }
         if file.ends_with("nexus-sidecar.yaml") {
             let environment = Environment::of([("HOME", "/home/u")]);
             let config = Config::load(&file, &environment).unwrap_or_else(|problems| panic!("{problems}"));

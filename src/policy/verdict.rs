@@ -39,6 +39,7 @@ pub struct Terms {
     pub(super) policy: Arc<str>,
     pub(super) networks: Arc<[IpNet]>,
     pub(super) pass_headers: Arc<[HeaderName]>,
+    pub(super) key_headers: Arc<[HeaderName]>,
 }
 
 /// Policy of a version said yes to this agent, destination, method and path **with this
@@ -70,6 +71,7 @@ impl Terms {
             policy: policy.clone(),
             networks: rule.networks.clone(),
             pass_headers: rule.pass_headers.clone(),
+            key_headers: rule.key_headers.clone(),
         }
     }
 
@@ -104,6 +106,10 @@ impl Terms {
     /// Headers that pass although they would be removed.
     pub fn pass_headers(&self) -> &[HeaderName] {
         &self.pass_headers
+    }
+    /// Headers that carry keys at this destination, beside those that carry them everywhere.
+    pub fn key_headers(&self) -> &[HeaderName] {
+        &self.key_headers
     }
 }
 

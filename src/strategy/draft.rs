@@ -37,7 +37,7 @@ impl Draft {
 
     pub(super) fn inject(head: &Head<'_>, signable: Signable<'_>, lease: &Lease) -> Self {
         let grant = lease.grant();
-        let pass = grant.terms().pass_headers();
+        let (pass, keys) = (grant.terms().pass_headers(), grant.terms().key_headers());
         let held = match signable {
             Signable::Bytes(body) => u64::try_from(body.len()).ok(),
             Signable::Nothing => None,
@@ -46,7 +46,7 @@ impl Draft {
             verdict: Verdict::Inject(grant.clone()),
             connection: Some((lease.id().clone(), lease.version())),
             strategy: Some(lease.strategy().kind()),
-            headers: surviving::headers(head.headers, Stance::Inject { pass }),
+            headers: surviving::headers(head.headers, Stance::Inject { pass, keys }),
             query: head.query.cloned(),
             content_length: held.or(head.content_length),
             watched: vec![],

@@ -3,7 +3,7 @@
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::model::{is_cookie_header, is_hop_by_hop, is_key_header, is_override_header};
+use crate::model::{is_cookie_header, is_hop_by_hop, is_key_header, is_override_header, is_same_header};
 
 /// What is done with credentials and override headers of the agent's own.
 #[derive(Clone, Copy)]
@@ -15,6 +15,8 @@ pub(super) enum Stance<'a> {
     Inject {
         /// Those that the rule names.
         pass: &'a [HeaderName],
+        /// Those that carry keys at this destination, beside [`is_key_header`].
+        keys: &'a [HeaderName],
     },
 }
 
@@ -45,8 +47,8 @@ fn survives(name: &HeaderName, stance: Stance<'_>) -> bool {
     }
     match stance {
         Stance::Forward => true,
-        Stance::Inject { .. } if is_key_header(name) => false,
-        Stance::Inject { pass } if is_cookie_header(name) || is_override_header(name) => pass.contains(name),
+        Stance::Inject { keys, .. } if is_key_header(name) || keys.iter().any(|key| is_same_header(key, name)) => false,
+        Stance::Inject { pass, .. } if is_cookie_header(name) || is_override_header(name) => pass.contains(name),
         Stance::Inject { .. } => true,
     }
 }
@@ -83,7 +85,7 @@ mod tests {
         map.keys().map(HeaderName::as_str).collect()
     }
 
-    const NONE: Stance<'_> = Stance::Inject { pass: &[] };
+    const NONE: Stance<'_> = Stance::Inject { pass: &[], keys: &[] };
 
     #[test]
     fn headers_of_one_hop_never_survive() {
@@ -129,7 +131,7 @@ mod tests {
         ]);
         assert_eq!(names(&headers(&agent, NONE)), ["user-agent"]);
         let pass = ["cookie", "x-forwarded-host", "authorization", "x-api-key", "host"].map(HeaderName::from_static);
-        let kept = headers(&agent, Stance::Inject { pass: &pass });
+        let kept = headers(&agent, Stance::Inject { pass: &pass, keys: &[] });
         assert_eq!(names(&kept), ["cookie", "x-forwarded-host", "user-agent"]);
         assert_eq!(headers(&agent, Stance::Forward).len(), agent.len());
     }

@@ -61,7 +61,7 @@ fn an_unknown_key_of_the_configuration_is_named_by_place() {
 #[test]
 fn what_is_not_available_yet_is_refused_by_place() {
     for (key, value) in
-        [("use", "github/read@1"), ("websocket", "true"), ("limit", "{ rate: 1/minute }"), ("mints", "true")]
+        [("scope", "{}"), ("websocket", "true"), ("limit", "{ rate: 1/minute }"), ("approval", "{ timeout: 2m }")]
     {
         let home = home("");
         home.write("policy.yaml", &format!("version: 1\nrules:\n  - {{ name: a, host: a.test, {key}: {value} }}\n"));

@@ -4,17 +4,21 @@
 //! enforce is refused, so that nobody believes in it.
 
 mod open;
+mod provider;
 mod rule;
 mod test;
+mod uses;
 
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
 pub use open::load_documents;
 pub(in crate::config) use open::version;
+pub(in crate::config) use provider::read as read_provider;
 pub(in crate::config) use rule::{connection as connection_name, name_of_agent};
+pub(in crate::config) use uses::of_set;
 
-use super::{At, Located, Problem};
+use super::{At, Located, Problem, SetName};
 use crate::model::{ConnectionName, HostPattern};
 
 /// A policy file as written: each value checked by itself, with its place.
@@ -79,8 +83,39 @@ pub struct RuleDoc {
     pub strict_path: bool,
     /// `pass_headers:`
     pub pass_headers: Vec<Located<HeaderName>>,
+    /// `mints:`: calls that hand out or register credentials are allowed too.
+    pub mints: bool,
+    /// The permission set that it comes from.
+    pub uses: Option<SetName>,
     /// Whether all that is written could be read; what is missing else is no second problem.
     pub complete: bool,
+}
+
+impl RuleDoc {
+    /// A rule that says nothing yet.
+    fn nothing(at: At, name: String) -> Self {
+        Self {
+            at,
+            name,
+            agents: Vec::new(),
+            hosts: Vec::new(),
+            ports: Vec::new(),
+            methods: Vec::new(),
+            paths: Vec::new(),
+            query: Vec::new(),
+            headers: Vec::new(),
+            connection: None,
+            action: None,
+            networks: Vec::new(),
+            protocol: None,
+            plaintext: false,
+            strict_path: false,
+            pass_headers: Vec::new(),
+            mints: false,
+            uses: None,
+            complete: true,
+        }
+    }
 }
 
 /// An item that must occur exactly once and match, or (`None`) must be absent.
@@ -125,6 +160,8 @@ pub struct PolicyTest {
     pub url: String,
     /// `agent:`
     pub agent: Option<String>,
+    /// `use:`, in a provider's document alone: the permission set that is asked.
+    pub uses: Option<SetName>,
     /// `headers:` that the request carries.
     pub headers: Vec<(String, String)>,
     /// `expect:`

@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use super::{Document, RuleDefault, rule, test};
 use crate::config::yaml::{self, Fields, Findings, Node};
-use crate::config::{At, Located, Problems};
+use crate::config::{At, Catalogue, Located, Problems};
 
-/// What the design has and this version does not enforce.
+/// Providers of one's own come with the Authority's `provider apply`.
 const NOT_YET: [&str; 1] = ["provider"];
 
 /// Reads policy files as one set, in order. What is wrong inside of them stands in each
@@ -58,7 +58,7 @@ fn fill(document: &mut Document, mut fields: Fields<'_>, rules: usize, findings:
     document.default = fields.get("default").and_then(|node| default(node, findings));
     if let Some(list) = fields.get("rules") {
         for (index, node) in list.list(findings).iter().enumerate() {
-            document.rules.extend(rule::read(node, rules + index + 1, findings));
+            document.rules.extend(rule::read(node, rules + index + 1, Catalogue::built_in(), findings));
         }
     }
     if let Some(list) = fields.get("tests") {

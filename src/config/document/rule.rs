@@ -1,19 +1,29 @@
 use http::{HeaderName, Method, header};
 use ipnet::IpNet;
 
-use super::{Action, Matcher, Protocol, RuleDoc};
-use crate::config::Located;
+use super::{Action, Matcher, Protocol, RuleDoc, uses};
 use crate::config::yaml::{Content, Fields, Findings, Node, did_you_mean};
+use crate::config::{Catalogue, Located};
 use crate::model::{ConnectionName, HostPattern, is_hop_by_hop, is_key_header};
 
 /// What the design has and this version does not enforce.
-const NOT_YET: [&str; 6] = ["use", "mints", "limit", "approval", "websocket", "scope"];
+pub(super) const NOT_YET: [&str; 4] = ["limit", "approval", "websocket", "scope"];
 
-/// Reads a rule; `number` names it where nothing else does.
-pub(super) fn read(node: &Node, number: usize, findings: &mut Findings) -> Option<RuleDoc> {
+/// Reads an item of `rules:`: a rule, or the rules of the permission set that it uses. `number`
+/// names it where nothing else does.
+pub(super) fn read(node: &Node, number: usize, catalogue: &Catalogue, findings: &mut Findings) -> Vec<RuleDoc> {
     findings.in_rule(None);
+    let Some(mut fields) = Fields::open(node, findings) else { return Vec::new() };
+    let rules = match fields.get("use") {
+        Some(set) => uses::read(node, set, fields, catalogue, findings),
+        None => vec![written(node, fields, number, findings)],
+    };
+    findings.in_rule(None);
+    rules
+}
+
+fn written(node: &Node, mut fields: Fields<'_>, number: usize, findings: &mut Findings) -> RuleDoc {
     let before = findings.len();
-    let mut fields = Fields::open(node, findings)?;
     let name = fields.get("name").and_then(|node| name(node, "rule", findings));
     findings.in_rule(name.as_ref().map(|name| name.value.clone()));
     let mut rule = RuleDoc {
@@ -23,9 +33,7 @@ pub(super) fn read(node: &Node, number: usize, findings: &mut Findings) -> Optio
         hosts: many(fields.get("host"), findings, host),
         ports: many(fields.get("port"), findings, port),
         methods: many(fields.get("method"), findings, method),
-        paths: many(fields.get("path"), findings, |node, findings| {
-            node.text(findings).map(|text| node.located(text.to_owned()))
-        }),
+        paths: many(fields.get("path"), findings, path),
         query: matchers(fields.get("query"), findings, |_| true),
         headers: matchers(fields.get("headers"), findings, |name| HeaderName::from_bytes(name.as_bytes()).is_ok()),
         connection: fields.get("connection").and_then(|node| connection(node, findings)),
@@ -34,17 +42,40 @@ pub(super) fn read(node: &Node, number: usize, findings: &mut Findings) -> Optio
         protocol: fields.get("protocol").and_then(|node| protocol(node, findings)),
         plaintext: fields.get("plaintext").and_then(|node| node.flag(findings)).unwrap_or(false),
         strict_path: fields.get("strict_path").and_then(|node| node.flag(findings)).unwrap_or(false),
+        mints: fields.get("mints").and_then(|node| node.flag(findings)).unwrap_or(false),
         pass_headers: many(fields.get("pass_headers"), findings, passed_header),
+        uses: None,
         complete: true,
     };
     fields.refuse(&NOT_YET, findings);
     fields.finish(&NOT_YET, findings);
-    findings.in_rule(None);
     rule.complete = findings.len() == before;
+    rule
+}
+
+/// Reads a rule of a provider's document: what it matches, under a name, and nothing else.
+pub(super) fn matching(node: &Node, of: &str, findings: &mut Findings) -> Option<RuleDoc> {
+    let mut fields = Fields::open(node, findings)?;
+    let Some(name) = fields.get("name").and_then(|node| name(node, of, findings)) else {
+        findings.with(node, format!("the {of} needs a `name`"));
+        return None;
+    };
+    let rule = RuleDoc {
+        hosts: many(fields.get("host"), findings, host),
+        methods: many(fields.get("method"), findings, method),
+        paths: many(fields.get("path"), findings, path),
+        query: matchers(fields.get("query"), findings, |_| true),
+        headers: matchers(fields.get("headers"), findings, |name| HeaderName::from_bytes(name.as_bytes()).is_ok()),
+        ..RuleDoc::nothing(node.at.clone(), name.value)
+    };
+    fields.finish(&[], findings);
+    if rule.hosts.is_empty() {
+        findings.with(node, format!("the {of} needs a `host`"));
+    }
     Some(rule)
 }
 
-fn many<T>(
+pub(super) fn many<T>(
     node: Option<&Node>,
     findings: &mut Findings,
     mut read: impl FnMut(&Node, &mut Findings) -> Option<Located<T>>,
@@ -54,7 +85,7 @@ fn many<T>(
 }
 
 /// A name that fits on a line, into a header and into a log.
-fn name(node: &Node, of: &str, findings: &mut Findings) -> Option<Located<String>> {
+pub(super) fn name(node: &Node, of: &str, findings: &mut Findings) -> Option<Located<String>> {
     let text = node.text(findings)?;
     let fits = text.len() <= 100 && text.bytes().all(|b| (0x20..0x7f).contains(&b)) && text.trim() == text;
     if !fits {
@@ -73,7 +104,11 @@ pub(in crate::config) fn name_of_agent(node: &Node, findings: &mut Findings) -> 
     Some(name)
 }
 
-fn host(node: &Node, findings: &mut Findings) -> Option<Located<HostPattern>> {
+fn path(node: &Node, findings: &mut Findings) -> Option<Located<String>> {
+    node.text(findings).map(|text| node.located(text.to_owned()))
+}
+
+pub(super) fn host(node: &Node, findings: &mut Findings) -> Option<Located<HostPattern>> {
     let text = node.text(findings)?;
     match HostPattern::parse(text) {
         Ok(pattern) => Some(node.located(pattern)),
@@ -93,7 +128,7 @@ fn host(node: &Node, findings: &mut Findings) -> Option<Located<HostPattern>> {
     }
 }
 
-fn port(node: &Node, findings: &mut Findings) -> Option<Located<u16>> {
+pub(super) fn port(node: &Node, findings: &mut Findings) -> Option<Located<u16>> {
     let number = node.number(1, u64::from(u16::MAX), findings)?;
     u16::try_from(number).ok().map(|port| node.located(port))
 }
@@ -116,7 +151,11 @@ fn method(node: &Node, findings: &mut Findings) -> Option<Located<Method>> {
     Some(node.located(method))
 }
 
-fn matchers(node: Option<&Node>, findings: &mut Findings, good_name: impl Fn(&str) -> bool) -> Vec<Located<Matcher>> {
+pub(super) fn matchers(
+    node: Option<&Node>,
+    findings: &mut Findings,
+    good_name: impl Fn(&str) -> bool,
+) -> Vec<Located<Matcher>> {
     let Some(node) = node else { return Vec::new() };
     let mut matchers = Vec::new();
     for entry in node.entries(findings) {
@@ -175,7 +214,7 @@ fn protocol(node: &Node, findings: &mut Findings) -> Option<Located<Protocol>> {
 
 /// A network. A wide one may contain a metadata address (169.254.169.254 and its kin); `dial`
 /// admits such an address only through an exact /32 or /128.
-fn network(node: &Node, findings: &mut Findings) -> Option<Located<IpNet>> {
+pub(super) fn network(node: &Node, findings: &mut Findings) -> Option<Located<IpNet>> {
     let text = node.text(findings)?;
     let Ok(network) = text.parse::<IpNet>() else {
         let advice = match text.parse::<std::net::IpAddr>() {

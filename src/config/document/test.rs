@@ -1,12 +1,22 @@
 use http::{HeaderName, HeaderValue, Method};
 
-use super::{ExpectedOutcome, PolicyTest, rule};
+use super::{ExpectedOutcome, PolicyTest, rule, uses};
 use crate::config::yaml::{Fields, Findings, Node};
 use crate::model::ConnectionName;
 
 /// Reads one of `tests:`.
 pub(super) fn read(node: &Node, findings: &mut Findings) -> Option<PolicyTest> {
+    read_from(node, Fields::open(node, findings)?, findings)
+}
+
+/// Reads one of a provider's `tests:`, which may name a permission set.
+pub(super) fn of_provider(node: &Node, findings: &mut Findings) -> Option<PolicyTest> {
     let mut fields = Fields::open(node, findings)?;
+    let uses = fields.get("use").and_then(|node| uses::set_name(node, findings));
+    read_from(node, fields, findings).map(|test| PolicyTest { uses, ..test })
+}
+
+fn read_from(node: &Node, mut fields: Fields<'_>, findings: &mut Findings) -> Option<PolicyTest> {
     let request = match fields.get("request") {
         Some(node) => request(node, findings),
         None => missing(node, "request: GET https://…", findings),
@@ -20,7 +30,7 @@ pub(super) fn read(node: &Node, findings: &mut Findings) -> Option<PolicyTest> {
     fields.finish(&[], findings);
     let (method, url) = request?;
     let agent = agent.map(|agent| agent.value);
-    Some(PolicyTest { at: node.at.clone(), method, url, agent, headers, expect: expect? })
+    Some(PolicyTest { at: node.at.clone(), method, url, agent, uses: None, headers, expect: expect? })
 }
 
 fn missing<T>(node: &Node, example: &str, findings: &mut Findings) -> Option<T> {

@@ -1,0 +1,86 @@
+//! What the catalogue's providers have to say in a policy: their calls that mint credentials,
+//! their key headers, and whose hosts a rule names.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use super::rule::{Effect, Rule};
+use super::{Policy, TestResult, compile};
+use crate::config::{Action, Catalogue, Document, Located, Problems, Provider, RuleDoc, SetName};
+use crate::model::HostPattern;
+
+/// Every provider's calls that mint credentials, as rules that deny.
+pub(super) fn minting(catalogue: &Catalogue) -> Vec<Rule> {
+    let calls = catalogue.providers().iter().flat_map(|provider| &provider.mints);
+    let deny = |call: &RuleDoc| {
+        let action = Some(Located { value: Action::Deny, at: call.at.clone() });
+        // The catalogue's own tests see to it that there is no problem.
+        compile::rule(&RuleDoc { action, ..call.clone() }, &mut Vec::new())
+    };
+    calls.filter_map(deny).collect()
+}
+
+/// The headers that carry keys at any of these hosts.
+pub(super) fn key_headers(catalogue: &Catalogue, hosts: &[HostPattern]) -> Arc<[HeaderName]> {
+    let meets = |provider: &&Provider| provider.bindings.hosts().any(|own| hosts.iter().any(|host| host.overlaps(own)));
+    catalogue.providers().iter().filter(meets).flat_map(|provider| provider.key_headers.iter().cloned()).collect()
+}
+
+/// The provider of the connection that a rule borrows: its permission set's, else the one whose
+/// hosts the rule names.
+pub(super) fn of_rule(rule: &Rule) -> Option<&'static Provider> {
+    let catalogue = Catalogue::built_in();
+    if let Some(set) = &rule.uses {
+        return catalogue.provider(&set.provider);
+    }
+    let all_of = |provider: &&Provider| {
+        let bound = |host: &HostPattern| provider.bindings.hosts().any(|own| own.overlaps(host));
+        !rule.hosts.is_empty() && rule.hosts.iter().all(bound)
+    };
+    catalogue.providers().iter().find(all_of).filter(|_| matches!(rule.effect, Effect::Inject { .. }))
+}
+
+impl Policy {
+    /// The policy of permission sets alone, each used with its provider's own connection: what
+    /// `--use` stands for.
+    ///
+    /// # Errors
+    /// Sets that are not there.
+    pub fn of_sets(sets: &[SetName]) -> Result<Self, Problems> {
+        let items = sets.iter().map(|set| format!("  - use: {set}\n"));
+        let text = format!("version: 1\nrules:\n{}", items.collect::<String>());
+        Self::compile(vec![Document::parse(&PathBuf::from("--use"), &text)])
+    }
+
+    /// Runs a provider's own tests: those that name a permission set against the policy that uses
+    /// it, the others against a rule that borrows its connection for all of its hosts.
+    ///
+    /// # Errors
+    /// What is wrong with the documents themselves.
+    pub fn test_provider(provider: &Provider) -> Result<Vec<TestResult>, Problems> {
+        let mut results = Vec::with_capacity(provider.tests.len());
+        for test in &provider.tests {
+            let mut document = match &test.uses {
+                Some(set) => {
+                    Document::parse(&PathBuf::from("--use"), &format!("version: 1\nrules: [{{ use: {set} }}]"))
+                }
+                None => everything(provider),
+            };
+            document.tests = vec![test.clone()];
+            results.extend(Self::compile(vec![document])?.test());
+        }
+        Ok(results)
+    }
+}
+
+/// A policy that allows every call with a provider's connection, those apart that mint.
+fn everything(provider: &Provider) -> Document {
+    let hosts: Vec<String> = provider.bindings.hosts().map(|host| format!("\"{host}\"")).collect();
+    let rule = format!("{{ name: everything, host: [{}], connection: {} }}", hosts.join(", "), provider.connection);
+    Document::parse(&PathBuf::from("everything"), &format!("version: 1\nrules: [{rule}]"))
+}
+
+#[cfg(test)]
+mod tests;
