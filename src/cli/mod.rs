@@ -5,9 +5,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 mod audit;
+mod completions;
 #[cfg(feature = "authority")]
 mod connection;
 #[cfg(feature = "authority")]
@@ -16,6 +17,7 @@ mod descriptors;
 mod environment;
 mod failure;
 mod harden;
+mod man;
 mod policy;
 mod proxy;
 mod ready;
@@ -73,6 +75,8 @@ enum Command {
     Ready(ready::Args),
     #[cfg(feature = "authority")]
     Demo(demo::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Parses the command line, runs the command and answers its exit code.
@@ -87,13 +91,13 @@ pub fn main() -> ExitCode {
         Command::Ready(args) => ready::run(args),
         #[cfg(feature = "authority")]
         Command::Demo(args) => demo::run(args),
+        Command::Completions(args) => completions::run(args, Cli::command()),
+        Command::Man(args) => man::run(args, Cli::command()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
