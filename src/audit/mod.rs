@@ -12,6 +12,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 
 use self::file::{Folder, MakeSink};
 use self::log::Log;
@@ -29,7 +30,9 @@ mod key;
 mod line;
 mod log;
 mod mask;
+mod record;
 mod report;
+mod requests;
 mod scan;
 mod sink;
 mod snapshot;
@@ -42,7 +45,9 @@ mod worker;
 pub use entry::Entry;
 pub use error::AuditError;
 pub use head::{Head, HeadError};
+pub use record::{Join, Record, Told};
 pub use report::{FileReport, Finding, LIMITS, Report};
+pub use requests::{Damage, Requests};
 pub use tail::Tail;
 pub use verify::verify;
 
@@ -109,6 +114,11 @@ impl Drop for Handle {
             tracing::error!(%error, "the audit was not closed");
         }
     }
+}
+
+/// A time as lines have it (RFC 3339, UTC, microseconds): the order of texts is that of times.
+pub fn time_stamp(time: SystemTime) -> String {
+    String::from_utf8_lossy(&line::stamp(time)).into_owned()
 }
 
 fn make_folder(dir: &Path) -> Result<(), AuditError> {

@@ -8,7 +8,7 @@ use super::chain::{ChainKey, Mac, split};
 use super::head::Head;
 
 /// Longer than any line of ours: all its texts are bounded.
-const LONGEST: u64 = 64 * 1024;
+pub(super) const LONGEST: u64 = 64 * 1024;
 /// Where the kind starts: behind the version and a time stamp, whose lengths are fixed.
 const KIND_AT: usize = 49;
 

@@ -5,14 +5,13 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::requests::TIME;
 use super::{AuditError, file};
 
 /// More than a line usually takes, to know where in a file to start.
 const USUAL: u64 = 1024;
 /// The most that is read of one file at once.
 const CHUNK: u64 = 4 << 20;
-/// Where the time stamp stands in a line.
-const TIME: std::ops::Range<usize> = 12..39;
 
 /// A place in every file of a folder.
 #[derive(Debug)]

@@ -10,12 +10,14 @@ use super::failure::{Failure, finish};
 use super::{exit, harden, start};
 use crate::audit::{self, Head, Report, Tail};
 
+mod query;
 mod rows;
+mod when;
 
 /// How often new lines are looked for.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Reads what was recorded: follow it, or prove that nobody changed it.
+/// Reads what was recorded: follow it, search it, or prove that nobody changed it.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -25,6 +27,7 @@ pub(super) struct Args {
 #[derive(Subcommand)]
 enum Command {
     Tail(TailArgs),
+    Query(query::QueryArgs),
     Verify(VerifyArgs),
 }
 
@@ -91,6 +94,7 @@ impl Place {
 pub(super) fn run(args: Args) -> ExitCode {
     finish(match args.command {
         Command::Tail(args) => tail(&args),
+        Command::Query(args) => query::run(&args),
         Command::Verify(args) => verify(&args),
     })
 }

@@ -21,4 +21,5 @@ pub use sidecar::{
     ANONYMOUS, AgentConfig, AuditConfig, AuditMode, AuthorityConfig, Config, Limits, Listen, LogConfig, LogFormat,
     Timeouts, UpstreamConfig,
 };
+pub use units::time as duration;
 pub use watch::FileSet;

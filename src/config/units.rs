@@ -16,7 +16,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
 }
 
 /// Reads a time: a whole number with `ms`, `s`, `m`, `h` or `d`.
-pub(super) fn time(text: &str) -> Option<Duration> {
+pub fn time(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let seconds = match unit {
         "ms" => return Some(Duration::from_millis(number)),

@@ -82,6 +82,11 @@ impl Code {
         )
     }
 
+    /// Reads the name on the wire, regardless of case; `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str().eq_ignore_ascii_case(text))
+    }
+
     /// The name on the wire, such as `POLICY_DENIED`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -169,6 +174,7 @@ mod tests {
     fn all_holds_each_code_at_its_own_place() {
         for (index, code) in Code::ALL.iter().enumerate() {
             assert_eq!(*code as usize, index, "{code:?}");
+            assert_eq!(Code::parse(&code.as_str().to_lowercase()), Some(*code));
         }
         assert_eq!(Code::Unavailable as usize + 1, Code::ALL.len(), "a code was added behind the last one");
     }

@@ -15,6 +15,7 @@ mod health;
 mod left_out;
 mod life;
 mod malformed;
+mod query;
 mod reload;
 mod revoke;
 mod rules;

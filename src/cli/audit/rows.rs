@@ -1,101 +1,56 @@
-use std::collections::HashMap;
+use crate::audit::{Join, Record, Told};
+use crate::model::Code;
 
-use serde::Deserialize;
-
-/// Requests whose outcome is waited for; past it the oldest ones are forgotten together.
-const MOST: usize = 16_384;
+/// What stands above rows on a terminal.
+pub(super) const HEADING: &str =
+    "TIME (UTC)               AGENT          HTTP END     METHOD  WHAT  [CONNECTION]  TIME TAKEN  CODE by RULE: REASON";
 
 /// Makes one row of the lines of one request.
 #[derive(Default)]
 pub(super) struct Rows {
-    intents: HashMap<String, Line>,
-}
-
-/// What a row needs of a line.
-#[derive(Deserialize)]
-struct Line {
-    t: String,
-    kind: String,
-    trace: Option<String>,
-    agent: Option<String>,
-    conn: Option<String>,
-    dest: Option<String>,
-    method: Option<String>,
-    path: Option<String>,
-    query: Option<String>,
-    target: Option<String>,
-    end: Option<String>,
-    status: Option<u16>,
-    code: Option<String>,
-    reason: Option<String>,
-    rule: Option<String>,
-    us: Option<Stages>,
-    lost: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct Stages {
-    #[serde(default)]
-    total: u64,
+    join: Join,
 }
 
 impl Rows {
     /// Takes the next line; an outcome makes a row.
     pub(super) fn row(&mut self, line: &str) -> Option<String> {
-        let line: Line = serde_json::from_str(line).ok()?;
-        let text = match line.kind.as_str() {
-            "intent" => {
-                if self.intents.len() >= MOST {
-                    self.intents.clear();
-                }
-                self.intents.insert(line.trace.clone()?, line);
-                return None;
-            }
-            "outcome" => {
-                let intent = self.intents.remove(line.trace.as_deref()?);
-                outcome(&line, intent.as_ref().unwrap_or(&line))
-            }
-            "note" => format!("{}  {} lines could not be written", time(&line.t), line.lost?),
-            _ => return None,
-        };
-        Some(safe(&text))
+        match self.join.line(line.as_bytes()) {
+            Told::Request(request) => Some(row(&request)),
+            Told::Lost(at, lost) => Some(safe(&format!("{}  {lost} lines could not be written", time(&at)))),
+            Told::Nothing | Told::Unreadable => None,
+        }
     }
 }
 
-fn outcome(line: &Line, intent: &Line) -> String {
-    let status = line.status.map_or("---".to_owned(), |status| status.to_string());
-    let end = line.end.as_deref().unwrap_or("?");
-    let agent = intent.agent.as_deref().unwrap_or("-");
-    let what = match (&intent.dest, &intent.target, &line.trace) {
-        (Some(dest), _, _) => {
-            let query = intent.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
-            format!("{dest}{}{query}", intent.path.as_deref().unwrap_or_default())
-        }
-        (None, Some(target), _) => target.clone(),
-        (None, None, trace) => format!("(trace {})", trace.as_deref().unwrap_or_default()),
-    };
-    let method = intent.method.as_deref().unwrap_or("-");
-    let mut row = format!("{}  {agent:<14} {status} {end:<7} {method:<7} {what}", time(&line.t));
-    if let Some(connection) = &intent.conn {
+/// A request on one line, without anything that a terminal obeys.
+pub(super) fn row(record: &Record) -> String {
+    let status = record.status.map_or("---".to_owned(), |status| status.to_string());
+    let end = record.end.as_deref().unwrap_or("?");
+    let agent = record.agent.as_deref().unwrap_or("-");
+    let what = record.asked().unwrap_or_else(|| format!("(trace {})", record.trace));
+    let method = record.method.as_deref().unwrap_or("-");
+    let mut row = format!("{}  {agent:<14} {status:<4} {end:<7} {method:<7} {what}", time(&record.t));
+    if let Some(connection) = &record.conn {
         row += &format!("  [{connection}]");
     }
-    if let Some(total) = line.us.as_ref().map(|stages| stages.total).filter(|total| *total > 0) {
+    if let Some(total) = record.us.as_ref().and_then(|stages| stages.get("total")) {
         row += &format!("  {}.{} ms", total / 1000, total % 1000 / 100);
     }
-    if let Some(code) = &line.code {
+    if let Some(code) = &record.code {
         row += &format!("  {code}");
+        // What a rule allowed was refused by something else.
+        if let Some(rule) = record.rule.as_ref().filter(|_| code == Code::PolicyDenied.as_str()) {
+            row += &format!(" by {rule}");
+        }
     }
-    if let Some(rule) = line.rule.as_ref() {
-        row += &format!(" by {rule}");
-    }
-    if let Some(reason) = &line.reason {
+    if let Some(reason) = &record.reason {
         row += &format!(": {reason}");
     }
-    row
+    safe(&row)
 }
 
 /// `2026-11-21T12:10:06.120000Z` as `2026-11-21 12:10:06.120`.
-fn time(stamp: &str) -> String {
+pub(super) fn time(stamp: &str) -> String {
     stamp.get(..23).unwrap_or(stamp).replacen('T', " ", 1)
 }
 
@@ -130,7 +85,7 @@ mod tests {
         let row = rows.row(&outcome).unwrap();
         assert_eq!(
             row,
-            "2026-11-21 12:10:06.120  bot            200 done    GET     https://x.test/p?q=***  [jira]  1.9 ms"
+            "2026-11-21 12:10:06.120  bot            200  done    GET     https://x.test/p?q=***  [jira]  1.9 ms"
         );
         assert!(rows.row(&outcome).unwrap().contains("(trace a)"));
     }
