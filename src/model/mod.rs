@@ -18,6 +18,7 @@ mod refusal;
 mod secret;
 mod strategy;
 mod trace;
+mod variables;
 
 pub use code::Code;
 pub use connection::{Binding, BindingError, Bindings, ConnectionName, NameError, Workspace};
@@ -34,3 +35,4 @@ pub use refusal::Refusal;
 pub use secret::Secret;
 pub use strategy::{Algorithm, BasicUser, DigestEncoding, Strategy, StrategyError};
 pub use trace::TraceId;
+pub use variables::{KEY_VARIABLES, is_key_variable};
