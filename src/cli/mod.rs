@@ -14,6 +14,7 @@ mod connection;
 #[cfg(feature = "authority")]
 mod demo;
 mod descriptors;
+mod doctor;
 mod environment;
 mod failure;
 mod harden;
@@ -72,6 +73,7 @@ enum Command {
     Connection(connection::Args),
     Policy(policy::Args),
     Audit(audit::Args),
+    Doctor(doctor::Args),
     Ready(ready::Args),
     #[cfg(feature = "authority")]
     Demo(demo::Args),
@@ -88,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Connection(args) => connection::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Audit(args) => audit::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Ready(args) => ready::run(args),
         #[cfg(feature = "authority")]
         Command::Demo(args) => demo::run(args),

@@ -18,6 +18,7 @@ mod provider;
 mod question;
 mod refuse;
 mod rule;
+mod survey;
 mod test;
 mod verdict;
 
@@ -31,6 +32,7 @@ use std::sync::Arc;
 pub use explain::{Explanation, Tried, TriedVerdict};
 pub use hypothetical::{NOBODY, Outcome, UrlError, request};
 pub use question::Question;
+pub use survey::Surveyed;
 pub use test::TestResult;
 pub use verdict::{AtConnect, Grant, Permit, Terms, Verdict};
 

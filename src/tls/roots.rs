@@ -104,6 +104,21 @@ impl Roots {
         config.clone()
     }
 
+    /// How many certificates there are.
+    pub fn count(&self) -> usize {
+        self.certificates.len()
+    }
+
+    /// The first file of the system's roots that holds a CA of ours, of whichever sidecar: it is
+    /// passed over here, and other programs trust it.
+    pub fn stray() -> Option<PathBuf> {
+        let marked = |path: &PathBuf| {
+            let certificates = pem::certificates_of(path).unwrap_or_default();
+            certificates.iter().any(|der| contains(der, MARKER.as_bytes()))
+        };
+        SYSTEM_BUNDLES.iter().map(PathBuf::from).filter(|path| path.is_file()).find(marked)
+    }
+
     /// Every certificate as PEM, for a child's bundle.
     pub fn bundle_pem(&self) -> String {
         let mut out = String::new();

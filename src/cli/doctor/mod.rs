@@ -1,0 +1,178 @@
+//! `doctor`: looks at the whole set-up, and says what to do. One file per group of checks.
+//!
+//! It makes nothing: no store, no key, no CA. What it starts is given some time and not more,
+//! and no request leaves the machine.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::report::{Finding, Report};
+use super::failure::{Failure, finish};
+use super::harden::Hardened;
+use super::{exit, harden, start};
+use crate::config::{Config, Environment, Problems};
+use crate::telemetry::{Clock, SystemClock};
+
+mod bounded;
+mod clock;
+mod files;
+mod inside;
+mod kernel;
+mod machine;
+mod report;
+mod rules;
+#[cfg(feature = "authority")]
+mod store;
+mod trust;
+
+const EXAMPLES: &str = "\
+Each line is a check: ok; skip, with the reason; warn, to know of; fail, to be mended.
+
+Examples:
+  nexus-sidecar doctor
+  nexus-sidecar doctor --policy policy.yaml
+  nexus-sidecar doctor --json | jq '.checks[] | select(.level == \"fail\")'
+  nexus-sidecar doctor -- wget -O- {url}      try a client of your own too";
+
+/// Check the whole set-up and say what to do
+///
+/// Files and their modes, store and key, policy and connections, ports, clock and kernel, and
+/// whether clients go through the sidecar and trust its CA when `run` starts them. Nothing is made,
+/// and no request leaves this machine. Exit 1 if something has to be mended.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// The configuration [default: the user's own, if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A policy, instead of those of the configuration; may be given several times
+    #[arg(long, value_name = "FILE")]
+    policy: Vec<PathBuf>,
+    /// The result as JSON
+    #[arg(long)]
+    json: bool,
+    /// A client to try; {url} in it stands for an address that the sidecar answers for
+    #[arg(last = true, value_name = "PROBE")]
+    probe: Vec<OsString>,
+    // What doctor starts under `run`: the address that the sidecar answers for.
+    #[arg(long, hide = true, value_name = "HOST:PORT")]
+    inside: Option<String>,
+}
+
+/// Looks, and answers the exit code.
+pub(super) fn run(args: Args) -> ExitCode {
+    finish(execute(&args))
+}
+
+fn execute(args: &Args) -> Result<ExitCode, Failure> {
+    if let Some(host) = &args.inside {
+        print(&inside::run(host, &args.probe).to_string())?;
+        return Ok(ExitCode::from(exit::OK));
+    }
+    let says_where = |word: &OsString| word.to_string_lossy().contains(inside::URL);
+    if !args.probe.is_empty() && !args.probe.iter().any(says_where) {
+        let words = inside::URL;
+        return Err(Failure::usage(format!("say {words} in PROBE where the address goes, as in: -- curl {words}")));
+    }
+    let report = look(args);
+    print(&if args.json { format!("{:#}\n", report.json()) } else { report.text() })?;
+    Ok(ExitCode::from(if report.failed() { exit::FAILED } else { exit::OK }))
+}
+
+fn look(args: &Args) -> Report {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let started = clock::Moment::now(&*clock);
+    // Before a key is read.
+    let hardened = harden::harden().map_err(|failure| failure.message().to_owned());
+    let mut report = Report::default();
+    let found = &mut report.findings;
+    found.extend(machine::variables());
+    let config = Config::find(args.config.as_deref(), &Environment::of_process());
+    match &config {
+        Ok(config) => configured(args, config, &clock, &hardened, &mut report),
+        Err(Problems(problems)) => {
+            let fail = |problem: &_| Finding::fail("configuration", format!("{problem}"));
+            found.extend(problems.iter().map(fail).map(|fail| fail.then("correct it; what depends on it was skipped")));
+        }
+    }
+    let config = config.ok();
+    let ca_files = config.as_ref().map(|config| config.upstream.ca_files.clone()).unwrap_or_default();
+    let found = &mut report.findings;
+    found.extend(machine::roots(&ca_files));
+    found.extend(kernel::look(&hardened));
+    found.extend(trust::look(&ca_files, &args.probe));
+    found.push(clock::look(config.as_ref(), &*clock, started));
+    report
+}
+
+/// Everything that a configuration names.
+fn configured(
+    args: &Args,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    hardened: &Result<Hardened, String>,
+    report: &mut Report,
+) {
+    let found = &mut report.findings;
+    let policies =
+        if args.policy.is_empty() { start::policy_files(config).unwrap_or_default() } else { args.policy.clone() };
+    found.extend(files::look(config, &policies, files::User::of_process()));
+    found.extend(rules::settings(config));
+    let (rules, policy) = rules::look(&policies);
+    found.extend(rules);
+    #[cfg(feature = "authority")]
+    found.extend(match hardened {
+        Ok(_) => store::look(config, policy.as_ref(), clock),
+        // A key is not read into a memory that others can read.
+        Err(_) => vec![Finding::skip("store", "not opened: this process cannot be closed to others")],
+    });
+    #[cfg(not(feature = "authority"))]
+    let _ = (policy, clock, hardened);
+    found.extend(machine::ports(config));
+    found.push(machine::disk(config));
+    report.first = first(config, &policies);
+}
+
+/// What a person does on a machine where nothing was set up yet.
+fn first(config: &Config, policies: &[PathBuf]) -> Vec<String> {
+    let mut steps = Vec::new();
+    #[cfg(feature = "authority")]
+    if !crate::authority::Authority::has_store(&config.authority) {
+        steps.push("nexus-sidecar connection add github --strategy oauth2 --host api.github.com".to_owned());
+    }
+    if policies.is_empty() {
+        let place = Environment::of_process().config_dir().map(|folder| folder.join("policy.yaml"));
+        let place = place.map_or_else(|| "a policy".to_owned(), |place| place.display().to_string());
+        steps.push(format!("write {place}, as nexus-sidecar policy --help shows"));
+    }
+    if !steps.is_empty() && config.file.is_none() {
+        steps.push("nexus-sidecar run -- curl https://api.github.com/user".to_owned());
+    }
+    steps
+}
+
+/// A time that is left or over, in its largest unit.
+fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (count, unit) = match seconds {
+        0..120 => (seconds, "second"),
+        120..7200 => (seconds / 60, "minute"),
+        7200..172_800 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Writes to standard output; a reader that went away has read enough.
+fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::failed(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
