@@ -108,7 +108,7 @@ struct Add {
     /// How to authenticate
     #[arg(long, value_name = "TYPE")]
     strategy: Option<String>,
-    /// A host that the credentials may go to, or *.zone; may be given several times
+    /// A host that the credentials may go to, *.zone or api.*.zone; may be given several times
     #[arg(long, value_name = "HOST")]
     host: Vec<String>,
     /// The zones of wildcard hosts are ours alone: a reusable secret may go to every host in them

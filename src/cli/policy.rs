@@ -20,7 +20,7 @@ A policy:
   version: 1
   rules:                            # the first that matches decides; what none allows is refused
     - name: read-tickets
-      host: acme.atlassian.net      # exact, or \"*.zone\"
+      host: acme.atlassian.net      # exact, \"*.zone\", or \"a.*.zone\"
       method: [GET]
       path: /rest/api/3/**          # * stays within a segment, ** crosses
       connection: jira              # add this connection's credential

@@ -123,85 +123,6 @@ impl fmt::Debug for Host {
     }
 }
 
-/// Hosts that a rule or a connection names: one exactly, or `*.zone`, which stands for one or
-/// more labels before the zone and never for the zone itself.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum HostPattern {
-    /// This host and no other.
-    Exact(Host),
-    /// Every name below this zone; the zone is kept without its leading dot.
-    Below(Arc<str>),
-}
-
-impl HostPattern {
-    /// Reads `api.example.com`, `192.0.2.1`, `[2001:db8::1]` or `*.example.com`.
-    pub fn parse(text: &str) -> Result<Self, HostError> {
-        match text.strip_prefix("*.") {
-            Some(zone) => match Host::parse(zone)? {
-                Host::Name(zone) => Ok(Self::Below(zone)),
-                Host::Ip(_) => Err(HostError::NotAName),
-            },
-            None => Host::parse(text).map(Self::Exact),
-        }
-    }
-
-    /// Tells whether the pattern stands for this host.
-    pub fn matches(&self, host: &Host) -> bool {
-        match (self, host) {
-            (Self::Exact(one), host) => one == host,
-            (Self::Below(zone), Host::Name(name)) => name
-                .strip_suffix(&**zone)
-                .and_then(|labels| labels.strip_suffix('.'))
-                .is_some_and(|labels| !labels.is_empty()),
-            (Self::Below(_), Host::Ip(_)) => false,
-        }
-    }
-
-    /// Tells whether it stands for more than one host.
-    pub fn is_wildcard(&self) -> bool {
-        matches!(self, Self::Below(_))
-    }
-
-    /// Tells whether some host matches both.
-    pub fn overlaps(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Exact(host), pattern) | (pattern, Self::Exact(host)) => pattern.matches(host),
-            (Self::Below(a), Self::Below(b)) => {
-                let inside = |inner: &str, outer: &str| {
-                    inner == outer || inner.strip_suffix(outer).is_some_and(|rest| rest.ends_with('.'))
-                };
-                inside(a, b) || inside(b, a)
-            }
-        }
-    }
-
-    /// Tells whether every host of `other` is one of this pattern's.
-    pub fn covers(&self, other: &Self) -> bool {
-        match (self, other) {
-            (_, Self::Exact(host)) => self.matches(host),
-            (Self::Exact(_), Self::Below(_)) => false,
-            (Self::Below(outer), Self::Below(inner)) => {
-                inner == outer || inner.strip_suffix(&**outer).is_some_and(|rest| rest.ends_with('.'))
-            }
-        }
-    }
-}
-
-impl fmt::Display for HostPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(host) => host.fmt(f),
-            Self::Below(zone) => write!(f, "*.{zone}"),
-        }
-    }
-}
-
-impl fmt::Debug for HostPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,28 +173,5 @@ mod tests {
         }
         assert!(Host::parse(&format!("{}.example", "a".repeat(64))).is_err());
         assert!(Host::parse(&vec!["a".repeat(60); 5].join(".")).is_err());
-    }
-
-    #[test]
-    fn a_wildcard_is_one_or_more_labels() {
-        let below = HostPattern::parse("*.example.net").unwrap();
-        let host = |text| Host::parse(text).unwrap();
-        assert!(below.matches(&host("a.example.net")));
-        assert!(below.matches(&host("a.b.example.net")));
-        assert!(!below.matches(&host("example.net")));
-        assert!(!below.matches(&host("evilexample.net")));
-        assert!(HostPattern::parse("*.192.0.2.1").is_err());
-        assert!(HostPattern::parse("a.*.example").is_err());
-    }
-
-    #[test]
-    fn overlap_and_cover() {
-        let p = |text| HostPattern::parse(text).unwrap();
-        assert!(p("*.example.net").overlaps(&p("*.a.example.net")));
-        assert!(p("*.example.net").covers(&p("*.a.example.net")));
-        assert!(!p("*.a.example.net").covers(&p("*.example.net")));
-        assert!(!p("*.example.net").overlaps(&p("*.vilexample.net")));
-        assert!(!p("*.example.net").covers(&p("example.net")));
-        assert!(p("a.example.net").overlaps(&p("*.example.net")));
     }
 }

@@ -11,6 +11,7 @@ mod facts;
 mod fields;
 mod headers;
 mod host;
+mod host_pattern;
 mod path;
 mod query;
 mod readings;
@@ -28,7 +29,8 @@ pub use fields::Fields;
 pub use headers::{
     KEY_HEADERS, OVERRIDE_HEADERS, is_cookie_header, is_hop_by_hop, is_key_header, is_override_header, is_same_header,
 };
-pub use host::{Host, HostError, HostPattern};
+pub use host::{Host, HostError};
+pub use host_pattern::HostPattern;
 pub use path::{Path, PathError};
 pub use query::{Query, decode_form, encode_form};
 pub use refusal::Refusal;

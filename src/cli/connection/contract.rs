@@ -26,7 +26,7 @@ pub(super) fn binding(args: &Add) -> Result<Binding, Failure> {
     let pattern = |text: &String| {
         HostPattern::parse(text).map_err(|error| {
             Failure::usage(format!(
-                "--host {text:?}: {error} (a host has no scheme, port or path; *.zone names those below it)"
+                "--host {text:?}: {error} (a host has no scheme, port or path; *.zone names those below it, and a * further right stands for one label)"
             ))
         })
     };

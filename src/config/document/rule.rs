@@ -118,7 +118,7 @@ pub(super) fn host(node: &Node, findings: &mut Findings) -> Option<Located<HostP
             } else if text.contains(':') {
                 ": write the port under `port`, and an IPv6 address in brackets"
             } else if text.contains('*') {
-                ": a wildcard is `*.zone`, which stands for one or more labels"
+                ": `*.zone` stands for one or more labels, a `*` further right for one whole label, never the last"
             } else {
                 ""
             };
