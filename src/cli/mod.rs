@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod audit;
 mod completions;
@@ -18,6 +18,7 @@ mod doctor;
 mod environment;
 mod failure;
 mod harden;
+mod help;
 mod man;
 mod policy;
 mod proxy;
@@ -83,7 +84,7 @@ enum Command {
 
 /// Parses the command line, runs the command and answers its exit code.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
+    match parsed().command {
         Command::Run(args) => run::run(args),
         Command::Proxy(args) => proxy::run(args),
         #[cfg(feature = "authority")]
@@ -97,6 +98,14 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => completions::run(args, Cli::command()),
         Command::Man(args) => man::run(args, Cli::command()),
     }
+}
+
+/// The command line of this process. Its first page of help is our own.
+fn parsed() -> Cli {
+    let command = Cli::command();
+    let page = help::page(&command);
+    let matches = command.override_help(page).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 #[cfg(test)]

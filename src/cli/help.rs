@@ -1,0 +1,117 @@
+//! The first page of help: every command on one screen of 24 lines and 80 columns.
+
+use std::fmt::Write as _;
+
+use clap::Command;
+
+/// Commands by what one wants to do, each with its one line. A command that this build has not is
+/// left out; one that stands nowhere here is listed last, with the first words of its own help.
+const PAGE: [(&str, &[(&str, &str)]); 5] = [
+    (
+        "Use",
+        &[
+            ("run", "run a command whose requests get credentials on the way"),
+            ("connection", "store credentials, and name the hosts they may go to"),
+            ("provider", "list the services that are known, and what each allows"),
+        ],
+    ),
+    (
+        "Rules",
+        &[
+            ("policy", "check a policy, run its tests, explain a decision"),
+            ("why", "say why a request was refused, and what would allow it"),
+            ("audit", "follow, search and verify the record of what was done"),
+        ],
+    ),
+    (
+        "Serve",
+        &[
+            ("proxy", "serve agents that run elsewhere, with names and passwords"),
+            ("ready", "ask a running sidecar whether it is ready"),
+            ("env", "print the variables of an agent that `run` cannot start"),
+            ("ca", "write the certificates that such an agent must trust"),
+        ],
+    ),
+    (
+        "Look",
+        &[
+            ("doctor", "check the whole set-up, and say what to do"),
+            ("demo", "see the whole loop on this machine alone, without a token"),
+        ],
+    ),
+    ("More", &[("completions", "print the completions of a shell")]),
+];
+
+/// The page of this command line.
+pub(super) fn page(command: &Command) -> String {
+    let name = command.get_name();
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let mut text = format!("{about}\n\nUsage: {name} COMMAND\n\n");
+    let there: Vec<&Command> = command.get_subcommands().filter(|command| !command.is_hide_set()).collect();
+    let mut rows = Vec::new();
+    for (group, commands) in PAGE {
+        let present = commands.iter().filter(|(name, _)| there.iter().any(|there| there.get_name() == *name));
+        rows.extend(present.enumerate().map(|(index, (name, says))| {
+            (if index == 0 { group } else { "" }, (*name).to_owned(), (*says).to_owned())
+        }));
+    }
+    for other in there {
+        if other.get_name() != "help" && !rows.iter().any(|(_, name, _)| name == other.get_name()) {
+            let says = other.get_about().map(ToString::to_string).unwrap_or_default();
+            rows.push(("", other.get_name().to_owned(), says.chars().take(58).collect()));
+        }
+    }
+    for (group, name, says) in rows {
+        let _ = writeln!(text, "  {group:<6} {name:<12} {says}");
+    }
+    let _ = write!(
+        text,
+        "\nOptions and examples of each: {name} COMMAND --help\n\
+         Start with: {name} demo, then: {name} doctor\n\n\
+         Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 denied; `run`\n\
+         answers the exit code of its command.\n"
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::super::Cli;
+    use super::*;
+
+    #[test]
+    fn every_command_stands_on_one_screen() {
+        let command = Cli::command();
+        let page = page(&command);
+        assert!(page.lines().count() <= 24, "{page}");
+        assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
+        for own in command.get_subcommands().filter(|own| !own.is_hide_set()) {
+            let line = page.lines().find(|line| line.split_whitespace().take(2).any(|word| word == own.get_name()));
+            assert!(line.is_some_and(|line| line.split_whitespace().count() > 4), "{}: {page}", own.get_name());
+        }
+    }
+
+    /// A line of its own, in its own group: the page is written, not generated.
+    #[test]
+    fn every_command_has_its_line() {
+        for own in Cli::command().get_subcommands().filter(|own| !own.is_hide_set()) {
+            let known = PAGE.iter().any(|(_, commands)| commands.iter().any(|(name, _)| *name == own.get_name()));
+            assert!(known, "`{}` needs a line in PAGE", own.get_name());
+        }
+    }
+
+    #[test]
+    fn no_help_is_wider_than_a_hundred_columns() {
+        fn walk(command: &mut Command, wide: &mut Vec<String>) {
+            let name = command.get_name().to_owned();
+            let text = command.render_long_help().to_string();
+            wide.extend(text.lines().filter(|line| line.chars().count() > 100).map(|line| format!("{name}: {line}")));
+            command.get_subcommands_mut().for_each(|own| walk(own, wide));
+        }
+        let mut wide = Vec::new();
+        walk(&mut Cli::command(), &mut wide);
+        assert!(wide.is_empty(), "{}", wide.join("\n"));
+    }
+}
