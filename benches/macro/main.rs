@@ -7,6 +7,7 @@
 //!
 //! `cargo bench --bench macro`; behind `--`, `--short` takes a few seconds in place of a minute.
 
+mod command;
 mod cpu;
 mod load;
 mod origin;
@@ -39,7 +40,10 @@ fn main() -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let pki = pki::Pki::new()?;
     let origin = origin::start(&pki)?;
-    let measured = runtime.block_on(measure(folder.path(), &pki, origin, seconds, if short { 1 } else { STARTS }))?;
+    let mut measured =
+        runtime.block_on(measure(folder.path(), &pki, origin, seconds, if short { 1 } else { STARTS }))?;
+    report::progress("run -- true");
+    measured.overhead = Some(command::measure(&folder.path().join("command"))?);
     report::print(&measured, pinned);
     let file = report::write(&measured, pinned, seconds)?;
     report::progress(&format!("written to {}", file.display()));

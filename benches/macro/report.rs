@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::Failure;
+use crate::command::Overhead;
 use crate::load::{Figures, Shape};
 use crate::sidecar::{Memory, Mode};
 
@@ -15,6 +16,8 @@ use crate::sidecar::{Memory, Mode};
 pub(crate) struct Measured {
     figures: Vec<(&'static str, Shape, Figures)>,
     pub(crate) starts: Vec<Start>,
+    /// What `run` adds to a command.
+    pub(crate) overhead: Option<Overhead>,
 }
 
 /// What was seen of a sidecar beside its requests.
@@ -70,11 +73,19 @@ pub(crate) fn print(measured: &Measured, pinned: bool) {
         text += &format!(
             "  {:<12} {:>16.1} {:>13.1} {} {:>12.1} {}\n",
             start.mode.word(),
-            start.first_answer.as_secs_f64() * 1e3,
+            milliseconds(start.first_answer),
             megabytes(start.idle),
             start.idle.kind,
             megabytes(start.loaded),
             start.loaded.kind,
+        );
+    }
+    if let Some(overhead) = &measured.overhead {
+        text += &format!(
+            "\n  run -- true  {:>5.1} ms more than true ({:.1} ms), the sidecar at most {:.1} MB resident\n",
+            milliseconds(overhead.beside.saturating_sub(overhead.alone)),
+            milliseconds(overhead.alone),
+            overhead.peak_kib as f64 / 1024.0,
         );
     }
     text += "\n(N.NNx): the figure over that of a direct connection in this run. required, durable, best_effort:\n\
@@ -108,19 +119,36 @@ pub(crate) fn write(measured: &Measured, pinned: bool, seconds: Duration) -> Res
         .map(|start| {
             json!({
                 "audit_mode": start.mode.word(),
-                "first_answer_ms": start.first_answer.as_secs_f64() * 1e3,
+                "first_answer_ms": milliseconds(start.first_answer),
                 "memory_kind": start.idle.kind,
                 "idle_kib": start.idle.kib,
                 "loaded_kib": start.loaded.kib,
             })
         })
         .collect();
-    let report = json!({ "pinned": pinned, "seconds": seconds.as_secs_f64(), "figures": figures, "sidecars": starts });
+    let overhead = measured.overhead.as_ref().map(|overhead| {
+        json!({
+            "true_ms": milliseconds(overhead.alone),
+            "run_true_ms": milliseconds(overhead.beside),
+            "sidecar_peak_kib": overhead.peak_kib,
+        })
+    });
+    let report = json!({
+        "pinned": pinned,
+        "seconds": seconds.as_secs_f64(),
+        "figures": figures,
+        "sidecars": starts,
+        "run": overhead,
+    });
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench");
     std::fs::create_dir_all(&folder)?;
     let file = folder.join("macro.json");
     std::fs::write(&file, serde_json::to_string_pretty(&report)? + "\n")?;
     Ok(file)
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 fn megabytes(memory: Memory) -> f64 {

@@ -13,7 +13,8 @@ use crate::origin::{CREDENTIAL, INJECTED, TUNNELLED};
 use crate::pki::Pki;
 use crate::{Failure, cpu};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_nexus-sidecar");
+/// The release binary.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_nexus-sidecar");
 
 /// `audit.mode`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
