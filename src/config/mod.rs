@@ -10,7 +10,9 @@ mod units;
 mod watch;
 mod yaml;
 
-pub use catalogue::{Catalogue, FieldDoc, PermissionSet, Placeholder, Provider, SetName, SetNameError, UserCall};
+pub use catalogue::{
+    Catalogue, FieldDoc, PLACEHOLDER_MARKER, PermissionSet, Placeholder, Provider, SetName, SetNameError, UserCall,
+};
 pub use document::{
     Action, Document, ExpectedOutcome, Matcher, PolicyTest, Protocol, RuleDefault, RuleDoc, load_documents,
 };

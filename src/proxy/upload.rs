@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use super::registry::Stay;
 use super::timer::Timer;
 use super::trailers::drop_forbidden;
+use crate::strategy::drop_placeholders;
 
 /// The body that hyper's client sends.
 pub(super) enum Upload {
@@ -191,6 +192,7 @@ impl Stream {
         match frame.into_trailers() {
             Ok(mut trailers) => {
                 drop_forbidden(&mut trailers);
+                drop_placeholders(&mut trailers);
                 Frame::trailers(trailers)
             }
             Err(frame) => frame,

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
 use super::surviving::{self, Stance};
-use super::{Head, Outbound, Signable, Watch};
+use super::{Head, Outbound, Signable, Watch, placeholder};
 use crate::lease::{Lease, Memo};
 use crate::model::{Code, Query, Refusal, is_same_header};
 use crate::policy::{Permit, Verdict};
@@ -74,13 +74,15 @@ impl Draft {
         self.watched.push(Zeroizing::new(value.as_bytes().to_vec()));
     }
 
-    pub(super) fn finish(self) -> Outbound {
+    /// The request that leaves, unless it holds a placeholder: the only way to an [`Outbound`].
+    pub(super) fn finish(self) -> Result<Outbound, Refusal> {
         let path = self.verdict.terms().path().as_str();
         let target = match &self.query {
             None => path.to_owned(),
             Some(query) => format!("{path}?{}", query.as_str()),
         };
-        Outbound {
+        placeholder::refuse(&self.verdict, &target, &self.headers, &self.watched)?;
+        Ok(Outbound {
             verdict: self.verdict,
             connection: self.connection,
             strategy: self.strategy,
@@ -89,6 +91,6 @@ impl Draft {
             headers: self.headers,
             content_length: self.content_length,
             watch: Watch::over(self.watched, self.memo.as_deref()),
-        }
+        })
     }
 }

@@ -2,19 +2,22 @@
 //!
 //! [`apply`] turns what may survive of a request ([`Head`]) and what was lent into an
 //! [`Outbound`], the only thing that the upstream pool sends. The agent's own value of what is
-//! injected goes first, the injection comes last, and nothing touches the headers after it. This
-//! room has no clock, no randomness and no I/O.
+//! injected goes first, the injection comes last, and nothing touches the headers after it. What
+//! then still holds a placeholder of the catalogue does not leave. This room has no clock, no
+//! randomness and no I/O.
 
 mod aws_sigv4;
 mod basic_auth;
 mod credential;
 mod draft;
+mod forms;
 #[cfg(test)]
 mod golden;
 mod header;
 mod hmac_payload;
 mod oauth2;
 mod outbound;
+mod placeholder;
 #[cfg(test)]
 mod properties;
 mod query_param;
@@ -24,6 +27,7 @@ mod surviving;
 mod watch;
 
 pub use outbound::Outbound;
+pub use placeholder::drop_placeholders;
 pub use watch::Watch;
 
 use std::time::SystemTime;
@@ -95,7 +99,7 @@ pub fn body_need(lent: &Lent, head: &Head<'_>) -> Result<BodyNeed, Refusal> {
 /// whole body where [`body_need`] asked for it.
 pub fn apply(head: &Head<'_>, signable: Signable<'_>, lent: &Lent, ambient: Ambient) -> Result<Outbound, Refusal> {
     let lease = match lent {
-        Lent::Nothing(permit) => return Ok(Draft::forward(head, permit).finish()),
+        Lent::Nothing(permit) => return Draft::forward(head, permit).finish(),
         Lent::Lease(lease) => lease,
     };
     let mut draft = Draft::inject(head, signable, lease);
@@ -124,5 +128,5 @@ pub fn apply(head: &Head<'_>, signable: Signable<'_>, lent: &Lent, ambient: Ambi
         }
         Strategy::OAuth2 => oauth2::apply(&mut draft, lease)?,
     }
-    Ok(draft.finish())
+    draft.finish()
 }

@@ -16,6 +16,7 @@ mod health;
 mod left_out;
 mod life;
 mod malformed;
+mod placeholders;
 mod query;
 mod reload;
 mod revoke;

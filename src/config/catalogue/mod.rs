@@ -24,6 +24,9 @@ use crate::model::{Bindings, ConnectionName, Host};
 const DOCUMENTS: [(&str, &str); 1] =
     [("policies/providers/github.yaml", include_str!("../../../policies/providers/github.yaml"))];
 
+/// What every placeholder holds, in some letter case: by it they are recognised quickly.
+pub const PLACEHOLDER_MARKER: &str = "NexusPlaceholder";
+
 /// Providers by name.
 #[derive(Debug)]
 pub struct Catalogue {

@@ -9,7 +9,9 @@ use serde_json::{Map, Value};
 
 use super::{RuleDoc, open, rule, test};
 use crate::config::yaml::{self, Content, Fields, Findings, Node};
-use crate::config::{At, FieldDoc, PermissionSet, Placeholder, Problems, Provider, SetName, UserCall};
+use crate::config::{
+    At, FieldDoc, PLACEHOLDER_MARKER, PermissionSet, Placeholder, Problems, Provider, SetName, UserCall,
+};
 use crate::model::{Binding, Bindings, ConnectionName, HostPattern, Strategy};
 
 /// Reads a provider's document. `file` is only what problems call it.
@@ -138,6 +140,9 @@ fn placeholders(node: &Node, findings: &mut Findings) -> Vec<Placeholder> {
     let entries = node.entries(findings);
     let read = |entry: &yaml::Entry| {
         let value = entry.node.text(findings)?.to_owned();
+        if !value.to_ascii_lowercase().contains(&PLACEHOLDER_MARKER.to_ascii_lowercase()) {
+            findings.with(&entry.node, format!("a placeholder holds {PLACEHOLDER_MARKER}, by which it is recognised"));
+        }
         Some(Placeholder { variable: entry.key.clone(), value })
     };
     entries.iter().filter_map(read).collect()
