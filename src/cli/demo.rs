@@ -1,7 +1,7 @@
 //! `demo`: shows what the demonstration does while it does it, and what it found.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,9 +9,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::client::trust::Paths;
+use super::client::{Given, Withheld, for_child};
 use super::exit;
 use super::failure::{Failure, finish};
-use super::run::variables::{self, Given};
 use super::start;
 use crate::demo::{self, Call, Check, Progress, Report, Surroundings};
 
@@ -103,9 +104,9 @@ impl Ends {
 /// caller's own, `PATH` alone.
 fn environment(given: &Surroundings<'_>) -> BTreeMap<OsString, OsString> {
     let path = std::env::var_os("PATH").map(|path| ("PATH".into(), path));
-    let (proxy, bundle, own_ca) = (given.proxy, given.bundle, given.own_ca);
-    let given = Given { proxy, no_proxy: "", bundle, own_ca, java: "", wgetrc: bundle, key: None };
-    let mut child = variables::for_child(path, &given);
+    let files = Paths::of(given.bundle.parent().unwrap_or(given.bundle));
+    let given = Given { proxy: given.proxy, no_proxy: "", files: &files, java: OsStr::new(""), providers: &[] };
+    let mut child = for_child(path.into_iter().collect(), &given, &Withheld::default()).environment;
     child.retain(|name, _| name != "JAVA_TOOL_OPTIONS" && name != "WGETRC");
     child
 }
@@ -186,11 +187,12 @@ mod tests {
 
     #[test]
     fn the_agent_gets_the_proxy_and_the_path_and_nothing_of_the_callers() {
-        let (bundle, own_ca) = (Path::new("/x/bundle.pem"), Path::new("/x/ca.pem"));
+        let (bundle, own_ca) = (Path::new("/x/ca-bundle.pem"), Path::new("/x/ca.pem"));
         let child = environment(&Surroundings { proxy: "http://a:b@127.0.0.1:1", bundle, own_ca });
         let value = |name: &str| child.get(&OsString::from(name)).map(|value| value.to_string_lossy().into_owned());
         assert_eq!(value("https_proxy").as_deref(), Some("http://a:b@127.0.0.1:1"));
-        assert_eq!(value("CURL_CA_BUNDLE").as_deref(), Some("/x/bundle.pem"));
+        assert_eq!(value("CURL_CA_BUNDLE").as_deref(), Some("/x/ca-bundle.pem"));
+        assert_eq!(value("NODE_EXTRA_CA_CERTS").as_deref(), Some("/x/ca.pem"));
         assert_eq!(value("PATH"), std::env::var("PATH").ok());
         for name in ["HOME", "CARGO", "JAVA_TOOL_OPTIONS", "WGETRC"] {
             assert_eq!(value(name), None, "{name}");

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod audit;
+mod client;
 mod completions;
 #[cfg(feature = "authority")]
 mod connection;
@@ -119,9 +120,7 @@ mod tests {
 
     #[test]
     fn what_comes_later_is_not_accepted_yet() {
-        for arguments in [["run", "--use", "github/read", "--", "true"], ["run", "--keep", "X", "--", "true"]] {
-            assert!(Cli::try_parse_from(["nexus-sidecar"].into_iter().chain(arguments)).is_err(), "{arguments:?}");
-        }
+        assert!(Cli::try_parse_from(["nexus-sidecar", "run", "--use", "github/read", "--", "true"]).is_err());
     }
 
     #[test]

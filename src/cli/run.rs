@@ -11,23 +11,21 @@ use tokio::sync::oneshot;
 
 use self::child::Signals;
 use self::summary::Tally;
-use self::trust::{Sources, Trust};
-use self::variables::{Given, VARIABLES};
+use super::client::trust::{Sources, Trust};
+use super::client::variables::{self, Child};
+use super::client::{Given, VARIABLES, Withheld, java};
 use super::failure::{Failure, finish, say};
 use super::{environment, harden, start};
 use crate::app::{self, Bound, Ground, Parts};
 use crate::audit::Audit;
-use crate::config::{ANONYMOUS, Config, KeySource, Listen};
+use crate::config::{ANONYMOUS, Config, Listen, Provider};
 use crate::identity::Gate;
 use crate::model::Secret;
 use crate::telemetry::{Clock, Metrics, SystemClock};
 use crate::tls::Ca;
 
 mod child;
-mod java;
 mod summary;
-mod trust;
-pub(super) mod variables;
 
 /// What is still alive when the command has ended is not waited for longer than this.
 const LONGEST_DRAIN: Duration = Duration::from_secs(2);
@@ -36,13 +34,17 @@ const EXAMPLES: &str = "\
 Examples:
   nexus-sidecar run -- curl https://api.github.com/user
   nexus-sidecar run --policy policy.yaml --agent triage-bot -- python agent.py
-  nexus-sidecar run --no-proxy localhost -- npm test";
+  nexus-sidecar run --no-proxy localhost -- npm test
+  nexus-sidecar run --keep SSH_AUTH_SOCK -- git push
+      leaves the SSH agent to the command: it signs for whoever asks";
 
 /// Run a command whose requests get their credentials on the way out
 ///
 /// Starts a sidecar on a free port of this machine, sets the proxy and CA variables of the
-/// command, and ends with it. The command gets no NEXUS_* variable and no open file. Configuration
-/// and policy are read once, before the command starts, and never from the working directory.
+/// command, and ends with it. The command gets no open file, no NEXUS_* variable and no credential
+/// of your environment: what was withheld is said once. Where the policy puts a provider's
+/// credentials on, its variables hold placeholders of the right shape. Configuration and policy are
+/// read once, before the command starts, and never from the working directory.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -58,6 +60,9 @@ pub(super) struct Args {
     /// A host that the command reaches without the sidecar; may be given several times
     #[arg(long, value_name = "HOST", value_parser = no_proxy_host)]
     no_proxy: Vec<String>,
+    /// A variable that the command inherits although it is a credential; may be given several times
+    #[arg(long, value_name = "VAR")]
+    keep: Vec<String>,
     /// Where the log goes [default: nexus-sidecar/run.log in $XDG_STATE_HOME]
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -76,6 +81,7 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
     let hardened = harden::harden()?;
     child::adopt_orphans()?;
     let config = for_one_command(start::config(args.config.as_deref())?);
+    let withheld = Withheld::new(args.keep.clone(), config.authority.key.variable().into_iter().collect())?;
     let policy = start::policy(&args.policy, &config)?;
     let ground = start::ground(&config)?;
     let log = start::log_to_file(args.log.as_deref(), &config.log)?;
@@ -86,11 +92,8 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
     let password = start::random_password()?;
     let tally = Arc::new(Tally::default());
     let counted = Arc::clone(&tally);
-    let key = match &config.authority.key {
-        KeySource::Env(name) => Some(name.clone()),
-        _ => None,
-    };
-    let run = Run { args, key, hardened, password: hex::encode(password) };
+    let providers = policy.providers_of(&args.agent);
+    let run = Run { args, withheld, providers, hardened, password: hex::encode(password) };
     let parts = Parts {
         config,
         policy,
@@ -116,7 +119,8 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
 /// What the command needs beside the sidecar's own parts.
 struct Run {
     args: Args,
-    key: Option<String>,
+    withheld: Withheld,
+    providers: Vec<&'static Provider>,
     hardened: harden::Hardened,
     password: String,
 }
@@ -153,20 +157,8 @@ impl Run {
         trust: &Trust,
         signals: &mut Signals,
     ) -> Result<u8, Failure> {
-        let callers_java = std::env::var("JAVA_TOOL_OPTIONS").ok();
-        let given = Given {
-            proxy: &format!("http://{}:{}@{proxy}", self.args.agent, self.password),
-            no_proxy: &self.args.no_proxy.join(","),
-            bundle: trust.bundle(),
-            own_ca: trust.own(),
-            java: &java::options(callers_java.as_deref(), proxy, &self.args.no_proxy, trust.java()),
-            wgetrc: trust.wgetrc(),
-            key: self.key.as_deref(),
-        };
-        let environment = variables::for_child(std::env::vars_os(), &given);
-        for variable in VARIABLES {
-            tracing::debug!(name = variable.name, reason = variable.reason, "a variable of the command");
-        }
+        let Child { environment, taken } = self.environment(proxy, trust);
+        self.say_withheld(&taken);
         let pid = child::start(&self.args.command, &environment)?;
         drop(environment);
         gate.started(pid.as_raw_pid().unsigned_abs());
@@ -180,11 +172,44 @@ impl Run {
         Ok(code)
     }
 
+    /// The whole environment of the command.
+    fn environment(&self, proxy: SocketAddr, trust: &Trust) -> Child {
+        let inherited = std::env::vars_os().collect();
+        let callers_java = self.withheld.passes(&inherited, "JAVA_TOOL_OPTIONS");
+        let host = proxy.ip().to_string();
+        let given = Given {
+            proxy: &format!("http://{}:{}@{proxy}", self.args.agent, self.password),
+            no_proxy: &self.args.no_proxy.join(","),
+            files: trust.paths(),
+            java: &java::options(
+                callers_java.as_deref(),
+                (&host, proxy.port()),
+                &self.args.no_proxy,
+                trust.paths().java(),
+            ),
+            providers: &self.providers,
+        };
+        for variable in VARIABLES {
+            tracing::debug!(name = variable.name, reason = variable.reason, "a variable of the command");
+        }
+        variables::for_child(inherited, &given, &self.withheld)
+    }
+
+    /// Says once, by name, what the command does not inherit, and what was to be kept in vain.
+    fn say_withheld(&self, taken: &[String]) {
+        for name in self.withheld.not_set(&std::env::vars_os().collect()) {
+            say(&format!("note: --keep {name}: it is not set"));
+        }
+        if !taken.is_empty() {
+            say(&format!("withheld from the command: {} (--keep NAME passes one on)", taken.join(", ")));
+        }
+    }
+
     fn trust(bound: &Bound) -> Result<Trust, Failure> {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let sources = Sources {
             roots: &bound.roots_pem(),
-            callers: variables::callers_certificates(std::env::vars_os()),
+            callers: variables::callers_certificates(&std::env::vars_os().collect()),
             own: &bound.trust_pem(),
             wgetrc: variable("WGETRC").or_else(|| Some(variable("HOME")?.join(".wgetrc"))),
         };

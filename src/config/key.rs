@@ -14,3 +14,13 @@ pub enum KeySource {
     /// A command and its arguments, without a shell; its standard output is the same text.
     Command(Vec<String>),
 }
+
+impl KeySource {
+    /// The environment variable that it is read from, if it is.
+    pub fn variable(&self) -> Option<String> {
+        match self {
+            Self::Env(name) => Some(name.clone()),
+            _ => None,
+        }
+    }
+}

@@ -43,6 +43,18 @@ pub(super) fn of_rule(rule: &Rule) -> Option<&'static Provider> {
 }
 
 impl Policy {
+    /// The providers whose credentials its rules put on requests of an agent, each once.
+    pub fn providers_of(&self, agent: &str) -> Vec<&'static Provider> {
+        let mut providers: Vec<&'static Provider> = Vec::new();
+        for rule in self.rules.all() {
+            let named = rule.agents.is_empty() || rule.agents.iter().any(|name| name == agent);
+            let injects = matches!(rule.effect, Effect::Inject { .. });
+            let provider = of_rule(rule).filter(|_| named && injects);
+            providers.extend(provider.filter(|new| !providers.iter().any(|one| one.connection == new.connection)));
+        }
+        providers
+    }
+
     /// The policy of permission sets alone, each used with its provider's own connection: what
     /// `--use` stands for.
     ///

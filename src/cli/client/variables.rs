@@ -1,4 +1,4 @@
-//! The environment of CMD: what it inherits, what it loses, and what makes clients go through us.
+//! What makes clients go through us: the variables, and the environment of CMD that they make.
 //!
 //! The set was found by trying thirty clients: each name stands here with the client that needs
 //! it. Values that clients *replace* their roots with get the combined bundle; those that extend
@@ -7,16 +7,20 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// One variable of the child.
-pub(super) struct Variable {
+use super::trust::Paths;
+use super::withheld::{Variables, Withheld};
+use crate::config::{Placeholder, Provider};
+
+/// One variable of a client.
+pub(in crate::cli) struct Variable {
     /// Its name.
-    pub(super) name: &'static str,
+    pub(in crate::cli) name: &'static str,
     /// What it is set to.
     value: Value,
     /// Who reads it.
-    pub(super) reason: &'static str,
+    pub(in crate::cli) reason: &'static str,
 }
 
 enum Value {
@@ -42,9 +46,9 @@ const fn variable(name: &'static str, value: Value, reason: &'static str) -> Var
     Variable { name, value, reason }
 }
 
-/// Everything that is set for CMD or taken from it. A name that differs by case alone is taken
+/// Everything that is set for a client or taken from it. A name that differs by case alone is taken
 /// away too, since some clients (npm) do not tell the two apart.
-pub(super) const VARIABLES: &[Variable] = &[
+pub(in crate::cli) const VARIABLES: &[Variable] = &[
     variable("http_proxy", Value::Proxy, "curl, wget and git read no other case for http; Ruby uses it for https too"),
     variable("HTTP_PROXY", Value::Proxy, "Go, Node, Python, Deno"),
     variable("https_proxy", Value::Proxy, "wget reads no other case"),
@@ -85,46 +89,71 @@ pub(in crate::cli) struct Given<'a> {
     pub(in crate::cli) proxy: &'a str,
     /// Hosts that clients reach without us.
     pub(in crate::cli) no_proxy: &'a str,
-    /// The combined bundle.
-    pub(in crate::cli) bundle: &'a Path,
-    /// Our CA alone.
-    pub(in crate::cli) own_ca: &'a Path,
+    /// The files of certificates.
+    pub(in crate::cli) files: &'a Paths,
     /// Options of every JVM.
-    pub(in crate::cli) java: &'a str,
-    /// Settings of wget.
-    pub(in crate::cli) wgetrc: &'a Path,
-    /// The variable that holds the master key, if one does.
-    pub(in crate::cli) key: Option<&'a str>,
+    pub(in crate::cli) java: &'a OsStr,
+    /// Those whose credentials are put on: clients find placeholders of theirs.
+    pub(in crate::cli) providers: &'a [&'a Provider],
 }
 
-/// The whole environment of CMD: what was inherited, without `NEXUS_*` and the key, and
-/// [`VARIABLES`].
-pub(in crate::cli) fn for_child(
-    inherited: impl IntoIterator<Item = (OsString, OsString)>,
-    given: &Given<'_>,
-) -> BTreeMap<OsString, OsString> {
-    let mut child: BTreeMap<_, _> = inherited.into_iter().filter(|(name, _)| is_kept(name, given.key)).collect();
-    for variable in VARIABLES {
-        let value = match variable.value {
-            Value::Proxy => given.proxy.into(),
-            Value::NoProxy => given.no_proxy.into(),
-            Value::Bundle => given.bundle.into(),
-            Value::OwnCa => given.own_ca.into(),
-            Value::Java => given.java.into(),
-            Value::Wgetrc => given.wgetrc.into(),
-            Value::Fixed(text) => text.into(),
-            Value::Absent => continue,
-        };
-        child.insert(variable.name.into(), value);
+/// A command's environment.
+pub(in crate::cli) struct Child {
+    /// All of it.
+    pub(in crate::cli) environment: Variables,
+    /// The names of the credentials that it did not inherit.
+    pub(in crate::cli) taken: Vec<String>,
+}
+
+/// The whole environment of CMD: what was inherited and is not withheld, and what is [`set`].
+pub(in crate::cli) fn for_child(mut inherited: Variables, given: &Given<'_>, withheld: &Withheld) -> Child {
+    let taken = withheld.take(&mut inherited);
+    inherited.retain(|name, _| !VARIABLES.iter().any(|known| known.is(name)));
+    inherited.extend(set(given, withheld));
+    Child { environment: inherited, taken }
+}
+
+/// What is set for a client, in the order of the table.
+pub(in crate::cli) fn set<'a>(
+    given: &'a Given<'_>,
+    withheld: &'a Withheld,
+) -> impl Iterator<Item = (OsString, OsString)> + 'a {
+    let fixed = VARIABLES.iter().filter_map(|variable| Some((variable.name.into(), variable.value.of(given)?)));
+    fixed.chain(
+        placeholders(given.providers, withheld).map(|one| (one.variable.as_str().into(), one.value.as_str().into())),
+    )
+}
+
+fn placeholders<'a>(providers: &'a [&Provider], withheld: &'a Withheld) -> impl Iterator<Item = &'a Placeholder> {
+    let all = providers.iter().flat_map(|provider| &provider.placeholders);
+    all.filter(|placeholder| !withheld.keeps(OsStr::new(&placeholder.variable)))
+}
+
+impl Variable {
+    /// Tells whether some client takes this name for ours.
+    fn is(&self, name: &OsStr) -> bool {
+        self.name.as_bytes().eq_ignore_ascii_case(name.as_bytes())
     }
-    child
+}
+
+impl Value {
+    fn of(&self, given: &Given<'_>) -> Option<OsString> {
+        Some(match self {
+            Self::Proxy => given.proxy.into(),
+            Self::NoProxy => given.no_proxy.into(),
+            Self::Bundle => given.files.bundle().into(),
+            Self::OwnCa => given.files.own().into(),
+            Self::Java => given.java.into(),
+            Self::Wgetrc => given.files.wgetrc().into(),
+            Self::Fixed(text) => text.into(),
+            Self::Absent => return None,
+        })
+    }
 }
 
 /// The certificate files that the caller's own variables name: clients that trusted them before
 /// trust them still.
-pub(super) fn callers_certificates(
-    inherited: impl IntoIterator<Item = (OsString, OsString)>,
-) -> BTreeMap<PathBuf, &'static str> {
+pub(in crate::cli) fn callers_certificates(inherited: &Variables) -> BTreeMap<PathBuf, &'static str> {
     let mut files = BTreeMap::new();
     for (name, value) in inherited {
         let known = VARIABLES.iter().find(|known| {
@@ -139,29 +168,41 @@ pub(super) fn callers_certificates(
     files
 }
 
-fn is_kept(name: &OsStr, key: Option<&str>) -> bool {
-    let bytes = name.as_bytes();
-    let ours = bytes.starts_with(b"NEXUS_") || key.is_some_and(|key| key.as_bytes() == bytes);
-    !ours && !VARIABLES.iter().any(|known| known.name.as_bytes().eq_ignore_ascii_case(bytes))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::config::Catalogue;
+
+    fn variables(pairs: &[(&str, &str)]) -> Variables {
+        pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+    }
+
+    fn made(inherited: &[(&str, &str)], kept: &[&str], providers: &[&Provider]) -> BTreeMap<String, String> {
+        let files = Paths::of(Path::new("/run"));
+        let (proxy, no_proxy) = ("http://agent:pw@127.0.0.1:4000", "localhost,db.test");
+        let given = Given { proxy, no_proxy, files: &files, java: OsStr::new("-Dx"), providers };
+        let kept = kept.iter().map(|name| (*name).to_owned()).collect();
+        let child = for_child(variables(inherited), &given, &Withheld::new(kept, Vec::new()).unwrap());
+        let text = |os: OsString| os.into_string().unwrap();
+        child.environment.into_iter().map(|(name, value)| (text(name), text(value))).collect()
+    }
 
     fn child(inherited: &[(&str, &str)]) -> BTreeMap<String, String> {
-        let given = Given {
-            proxy: "http://agent:pw@127.0.0.1:4000",
-            no_proxy: "localhost,db.test",
-            bundle: Path::new("/run/bundle.pem"),
-            own_ca: Path::new("/run/ca.pem"),
-            java: "-Dx",
-            wgetrc: Path::new("/run/wgetrc"),
-            key: Some("MASTER"),
-        };
-        let inherited = inherited.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-        let text = |os: OsString| os.into_string().unwrap();
-        for_child(inherited, &given).into_iter().map(|(name, value)| (text(name), text(value))).collect()
+        made(inherited, &[], &[])
+    }
+
+    #[test]
+    fn placeholders_stand_only_for_providers_that_are_injected() {
+        let github = Catalogue::built_in().provider("github").unwrap();
+        let inherited = [("GH_TOKEN", "mine"), ("GITHUB_TOKEN", "mine")];
+        let placeholder = &github.placeholders.iter().find(|one| one.variable == "GH_TOKEN").unwrap().value;
+        assert_eq!(&made(&inherited, &[], &[github])["GH_TOKEN"], placeholder);
+        assert!(!made(&inherited, &[], &[]).contains_key("GH_TOKEN"));
+        let kept = made(&inherited, &["GH_TOKEN"], &[github]);
+        assert_eq!((kept["GH_TOKEN"].as_str(), &kept["GITHUB_TOKEN"]), ("mine", placeholder));
+        assert!(!made(&[], &["GH_TOKEN"], &[github]).contains_key("GH_TOKEN"), "a login of the tool's own is wanted");
     }
 
     #[test]
@@ -180,25 +221,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_ours_is_inherited() {
-        let child = child(&[
-            ("NEXUS_SIDECAR__LOG__LEVEL", "debug"),
-            ("NEXUS_KEY", "k"),
-            ("NEXUS_", ""),
-            ("MASTER", "k"),
-            ("NEXUSES", "stays"),
-            ("MASTERS", "stays"),
-            ("HOME", "/home/a"),
-        ]);
-        assert!(!child.keys().any(|name| name.starts_with("NEXUS_") || name == "MASTER"), "{child:?}");
-        assert_eq!((&child["NEXUSES"][..], &child["MASTERS"][..], &child["HOME"][..]), ("stays", "stays", "/home/a"));
-    }
-
-    #[test]
     fn what_replaces_roots_gets_the_bundle_and_what_extends_them_our_ca() {
         let child = child(&[("SSL_CERT_FILE", "/mine.pem"), ("NODE_EXTRA_CA_CERTS", "/mine.pem")]);
         for name in ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "npm_config_cafile"] {
-            assert_eq!(child[name], "/run/bundle.pem", "{name}");
+            assert_eq!(child[name], "/run/ca-bundle.pem", "{name}");
         }
         assert_eq!(child["NODE_EXTRA_CA_CERTS"], "/run/ca.pem");
     }
@@ -226,7 +252,7 @@ mod tests {
     #[test]
     fn the_callers_certificates_are_found() {
         let inherited = [("SSL_CERT_FILE", "/a.pem"), ("PIP_CERT", ""), ("NODE_EXTRA_CA_CERTS", "/b.pem"), ("X", "/c")];
-        let found = callers_certificates(inherited.map(|(name, value)| (name.into(), value.into())));
+        let found = callers_certificates(&variables(&inherited));
         assert_eq!(found.keys().map(|path| path.to_str().unwrap()).collect::<Vec<_>>(), ["/a.pem", "/b.pem"]);
     }
 }

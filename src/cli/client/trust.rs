@@ -1,5 +1,7 @@
-//! The files of one run: a private folder with the certificates that CMD is to trust, in each
-//! form that a client reads. It is removed when this value is dropped.
+//! The files of certificates that clients are to trust, in each form that one of them reads: those
+//! of one run in a private folder that goes with it, and those of a lasting CA in a public one.
+//!
+//! Certificates alone are ever written, whatever else stands in the files that they come from.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -18,80 +20,103 @@ use crate::cli::failure::Failure;
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
-/// The folder and what is in it.
-pub(super) struct Trust {
-    // Held for its Drop.
-    _folder: TempDir,
+/// Where the files are: the one place that names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) struct Paths {
     bundle: PathBuf,
     own: PathBuf,
     java: PathBuf,
     wgetrc: PathBuf,
 }
 
-/// What the files are made of.
-pub(super) struct Sources<'a> {
-    /// The system's roots and the configured ones, as PEM.
-    pub(super) roots: &'a str,
-    /// The files that the caller's own variables name, with the variable.
-    pub(super) callers: BTreeMap<PathBuf, &'static str>,
-    /// Our CA, as PEM.
-    pub(super) own: &'a str,
-    /// The caller's own `wgetrc`, if there is one.
-    pub(super) wgetrc: Option<PathBuf>,
+impl Paths {
+    /// Those in a folder, which need not be there.
+    pub(in crate::cli) fn of(folder: &Path) -> Self {
+        let path = |name: &str| folder.join(name);
+        Self { bundle: path("ca-bundle.pem"), own: path("ca.pem"), java: path("ca.jks"), wgetrc: path("wgetrc") }
+    }
+
+    /// Everything that may be trusted, our CA included: for clients that replace their roots.
+    pub(in crate::cli) fn bundle(&self) -> &Path {
+        &self.bundle
+    }
+
+    /// Our CA alone: for clients that extend their roots.
+    pub(in crate::cli) fn own(&self) -> &Path {
+        &self.own
+    }
+
+    /// The bundle as a JVM reads it.
+    pub(in crate::cli) fn java(&self) -> &Path {
+        &self.java
+    }
+
+    /// The caller's settings of wget, and the bundle.
+    pub(in crate::cli) fn wgetrc(&self) -> &Path {
+        &self.wgetrc
+    }
 }
 
-impl Trust {
-    /// Writes the files into a new folder in `parent`, the user's runtime folder, if there is one.
-    pub(super) fn write(parent: Option<&Path>, sources: &Sources<'_>) -> Result<Self, Failure> {
-        let Sources { roots, callers, own, wgetrc } = sources;
+/// What the files are made of.
+pub(in crate::cli) struct Sources<'a> {
+    /// The system's roots and the configured ones, as PEM.
+    pub(in crate::cli) roots: &'a str,
+    /// The files that the caller's own variables name, with the variable.
+    pub(in crate::cli) callers: BTreeMap<PathBuf, &'static str>,
+    /// Our CA, as PEM.
+    pub(in crate::cli) own: &'a str,
+    /// The caller's own `wgetrc`, if there is one.
+    pub(in crate::cli) wgetrc: Option<PathBuf>,
+}
+
+impl Sources<'_> {
+    /// Every file with its content.
+    fn files<'p>(&self, paths: &'p Paths) -> Result<[(&'p Path, Vec<u8>); 4], Failure> {
         let mut certificates = Certificates::default();
-        certificates.add(roots);
-        for (file, variable) in callers {
+        certificates.add(self.roots);
+        for (file, variable) in &self.callers {
             let text = read(file).map_err(|error| {
                 let file = file.display();
                 Failure::usage(format!("cannot read the certificates of {file}, which {variable} names: {error}"))
             })?;
             certificates.add(&text);
         }
-        certificates.add(own);
-        let folder = folder(parent)
-            .map_err(|error| Failure::failed(format!("cannot make a temporary folder for certificates: {error}")))?;
-        let path = |name: &str| folder.path().join(name);
-        let (bundle, own_file, java, rc) = (path("ca-bundle.pem"), path("ca.pem"), path("ca.jks"), path("wgetrc"));
+        certificates.add(self.own);
         let ders: Vec<_> = CertificateDer::pem_slice_iter(certificates.text.as_bytes()).flatten().collect();
         let store = java::trust_store(ders.iter().map(AsRef::as_ref));
-        let settings = wget_settings(wgetrc.as_deref(), &bundle);
-        let files = [
-            (&bundle, certificates.text.as_bytes()),
-            (&own_file, own.as_bytes()),
-            (&java, &store),
-            (&rc, settings.as_bytes()),
-        ];
-        for (file, bytes) in files {
+        let settings = wget_settings(self.wgetrc.as_deref(), &paths.bundle);
+        Ok([
+            (&*paths.bundle, certificates.text.into_bytes()),
+            (&*paths.own, self.own.as_bytes().to_vec()),
+            (&*paths.java, store),
+            (&*paths.wgetrc, settings.into_bytes()),
+        ])
+    }
+}
+
+/// The files of one run: a private folder, removed when this value is dropped.
+pub(in crate::cli) struct Trust {
+    // Held for its Drop.
+    _folder: TempDir,
+    paths: Paths,
+}
+
+impl Trust {
+    /// Writes the files into a new folder in `parent`, the user's runtime folder, if there is one.
+    pub(in crate::cli) fn write(parent: Option<&Path>, sources: &Sources<'_>) -> Result<Self, Failure> {
+        let folder = folder(parent)
+            .map_err(|error| Failure::failed(format!("cannot make a temporary folder for certificates: {error}")))?;
+        let paths = Paths::of(folder.path());
+        for (file, bytes) in sources.files(&paths)? {
             fs::write(file, bytes)
                 .map_err(|error| Failure::failed(format!("cannot write {}: {error}", file.display())))?;
         }
-        Ok(Self { _folder: folder, bundle, own: own_file, java, wgetrc: rc })
+        Ok(Self { _folder: folder, paths })
     }
 
-    /// Everything that may be trusted, our CA included: for clients that replace their roots.
-    pub(super) fn bundle(&self) -> &Path {
-        &self.bundle
-    }
-
-    /// Our CA alone: for clients that extend their roots.
-    pub(super) fn own(&self) -> &Path {
-        &self.own
-    }
-
-    /// The bundle as a JVM reads it.
-    pub(super) fn java(&self) -> &Path {
-        &self.java
-    }
-
-    /// The caller's settings of wget, and the bundle.
-    pub(super) fn wgetrc(&self) -> &Path {
-        &self.wgetrc
+    /// Where they are.
+    pub(in crate::cli) fn paths(&self) -> &Paths {
+        &self.paths
     }
 }
 
@@ -184,17 +209,17 @@ mod tests {
         let callers = [(mine, "SSL_CERT_FILE")].into();
         let trust = written(Some(home.path()), &pem("Uk9PVA=="), callers).unwrap();
         assert_eq!(
-            fs::read_to_string(trust.bundle()).unwrap(),
+            fs::read_to_string(trust.paths().bundle()).unwrap(),
             [pem("Uk9PVA=="), pem("TUlORQ=="), pem("T1VSUw==")].concat()
         );
-        assert_eq!(fs::read_to_string(trust.own()).unwrap(), pem("T1VSUw=="));
+        assert_eq!(fs::read_to_string(trust.paths().own()).unwrap(), pem("T1VSUw=="));
     }
 
     #[test]
     fn the_folder_is_private_and_goes_away() {
         let home = tempfile::tempdir().unwrap();
         let trust = written(Some(home.path()), "", BTreeMap::new()).unwrap();
-        let folder = trust.own().parent().unwrap().to_owned();
+        let folder = trust.paths().own().parent().unwrap().to_owned();
         assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
         drop(trust);
         assert!(!folder.exists());
@@ -203,7 +228,7 @@ mod tests {
     #[test]
     fn a_runtime_folder_that_does_not_exist_is_passed_over() {
         let trust = written(Some(Path::new("/nowhere/at/all")), "", BTreeMap::new()).unwrap();
-        assert!(trust.own().starts_with(std::env::temp_dir()));
+        assert!(trust.paths().own().starts_with(std::env::temp_dir()));
     }
 
     #[test]

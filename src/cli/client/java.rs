@@ -1,7 +1,6 @@
 //! What a JVM needs: it reads no proxy variable and no PEM file, but options, and a trust store.
 
-use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use aws_lc_rs::digest;
@@ -50,18 +49,29 @@ fn text(out: &mut Vec<u8>, text: &str) {
 }
 
 /// The options of a JVM: the caller's own, then ours, since the last one holds. A JVM sends no
-/// proxy password; it is known by its socket.
-pub(super) fn options(callers: Option<&str>, proxy: SocketAddr, no_proxy: &[String], store: &Path) -> String {
-    let mut options = String::new();
+/// proxy password unless its program does, which needs Basic to be allowed for a CONNECT; under
+/// `run` it is known by its socket. A JVM prints these options, so that no password is among them.
+pub(in crate::cli) fn options(
+    callers: Option<&OsStr>,
+    proxy: (&str, u16),
+    no_proxy: &[String],
+    store: &Path,
+) -> OsString {
+    let mut options = OsString::new();
     if let Some(callers) = callers.filter(|text| !text.is_empty()) {
-        let _ = write!(options, "{callers} ");
+        options.push(callers);
+        options.push(" ");
     }
+    let (host, port) = proxy;
     for scheme in ["http", "https"] {
-        let _ = write!(options, "-D{scheme}.proxyHost={} -D{scheme}.proxyPort={} ", proxy.ip(), proxy.port());
+        options.push(format!("-D{scheme}.proxyHost={host} -D{scheme}.proxyPort={port} "));
     }
+    options.push("-Djdk.http.auth.tunneling.disabledSchemes= ");
     // Without it, a JVM goes past the proxy for every name of this machine.
-    let _ = write!(options, "-Dhttp.nonProxyHosts={} ", no_proxy.join("|"));
-    let _ = write!(options, "-Djavax.net.ssl.trustStoreType=JKS \"-Djavax.net.ssl.trustStore={}\"", store.display());
+    options.push(format!("-Dhttp.nonProxyHosts={} ", no_proxy.join("|")));
+    options.push("-Djavax.net.ssl.trustStoreType=JKS \"-Djavax.net.ssl.trustStore=");
+    options.push(store);
+    options.push("\"");
     options
 }
 
@@ -83,14 +93,15 @@ mod tests {
 
     #[test]
     fn ours_stand_behind_the_callers() {
-        let proxy = "127.0.0.1:4000".parse().unwrap();
+        let proxy = ("127.0.0.1", 4000);
         let no_proxy = ["a.test".to_owned(), "b.test".to_owned()];
         assert_eq!(
-            options(Some("-Xmx1g"), proxy, &no_proxy, Path::new("/a b/store")),
+            options(Some(OsStr::new("-Xmx1g")), proxy, &no_proxy, Path::new("/a b/store")),
             "-Xmx1g -Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=4000 -Dhttps.proxyHost=127.0.0.1 \
-             -Dhttps.proxyPort=4000 -Dhttp.nonProxyHosts=a.test|b.test -Djavax.net.ssl.trustStoreType=JKS \
+             -Dhttps.proxyPort=4000 -Djdk.http.auth.tunneling.disabledSchemes= -Dhttp.nonProxyHosts=a.test|b.test -Djavax.net.ssl.trustStoreType=JKS \
              \"-Djavax.net.ssl.trustStore=/a b/store\""
         );
-        assert!(options(None, proxy, &[], Path::new("/s")).starts_with("-Dhttp.proxyHost"));
+        let alone = options(None, proxy, &[], Path::new("/s"));
+        assert!(alone.into_string().unwrap().starts_with("-Dhttp.proxyHost"));
     }
 }
