@@ -10,6 +10,7 @@ mod bounds;
 mod cli;
 mod doctor;
 mod drain;
+mod environment;
 mod examples;
 mod headers;
 mod health;
