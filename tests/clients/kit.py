@@ -7,74 +7,127 @@ read of /proc succeeds, and what the sidecar closes would seem open.
 import json
 import os
 import pathlib
+import platform
 import shutil
 import subprocess
 import tempfile
-import time
+import threading
 
 from canary import leaks, leaks_below
-from servers import Certificates
+from servers import NAMES, Certificates
 
 HERE = pathlib.Path(__file__).resolve().parent
 TARGET = HERE.parent.parent / "target"
 NOBODY = 65534
 CLIENT_SECONDS = 180
+DENO, BUN, NODE = {
+    "x86_64": ("@deno/linux-x64-glibc/deno", "@oven/bun-linux-x64/bin/bun", "linux-x64/bin/node"),
+    "aarch64": ("@deno/linux-arm64-glibc/deno", "@oven/bun-linux-aarch64/bin/bun", "linux-arm64/bin/node"),
+}[platform.machine()]
 
 
 class Kit:
-    """Binaries, certificates, the user's home and the way to run a client in it."""
+    """Binaries, certificates and agents, which all clients share, and nobody but root may change."""
 
     def __init__(self, binary):
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="nexus-clients-", dir="/tmp"))
         self.root.chmod(0o711)
-        self.home = self._users("home")
-        self.bin = self.root / "bin"
-        self.bin.mkdir()
-        self.sidecar = self._copy(binary, "nexus-sidecar")
-        self.node = self._copy(TARGET / "clients/node/bin/node", "node")
-        self.goclient = self._copy(TARGET / "clients/goclient", "goclient")
+        self._copies, self._copying = {}, threading.Lock()
+        self.sidecar = self.copy(pathlib.Path(binary), "nexus-sidecar")
+        self.agents = self.copy(HERE / "agents", "agents")
         self.s3s = TARGET / "tools/bin/s3s-fs"
-        if not self.s3s.exists():
-            raise SystemExit(f"{self.s3s} is missing: run  make install-tools")
-        self._tree(TARGET / "clients/venv", "venv")
-        self.python = self.root / "venv/bin/python"
-        self._tree(HERE / "agents", "agents")
-        self.agents = self.root / "agents"
         certificates = self.root / "certificates"
         certificates.mkdir(mode=0o700)
         self.certificates = Certificates(certificates)
         self.ca = shutil.copy(self.certificates.ca, self.root / "test-ca.pem")
         os.chmod(self.ca, 0o644)
-        self.config = self.home / "nexus-sidecar.yaml"
-        self.config.write_text(json.dumps({
-            "version": 1,
-            "upstream": {
-                "ca_files": [str(self.ca)],
-                "hosts": {name: "127.0.0.1" for name in ["api.test", "git.test", "pypi.test", "s3.eu-west-1.test"]},
-            },
-        }))
-        self.config.chmod(0o644)
 
-    def _users(self, name):
+    def copy(self, source, name):
+        """A file or a tree, at a place that every user reaches; made at the first call."""
+        with self._copying:
+            if name not in self._copies:
+                if not source.exists():
+                    raise SystemExit(f"{source} is missing: run  make install-tools release")
+                target = self.root / name
+                if source.is_dir():
+                    shutil.copytree(source, target, symlinks=True, copy_function=link_or_copy)
+                else:
+                    shutil.copy(source, target)
+                    target.chmod(0o755)
+                self._copies[name] = target
+            return self._copies[name]
+
+    @property
+    def python(self):
+        """The Python that has the packages of requirements.txt."""
+        return self.copy(TARGET / "clients/venv", "venv") / "bin/python"
+
+    @property
+    def packages(self):
+        """What packages/package.json names: beside `agents`, where imports look for it."""
+        return self.copy(TARGET / "clients/npm/node_modules", "node_modules")
+
+    def go(self, name):
+        """A program of the Go module."""
+        return self.copy(TARGET / "clients/go", "go") / name
+
+    @property
+    def go_command(self):
+        """The go command where it lies: a toolchain of the system's."""
+        found = subprocess.run(["go", "env", "GOROOT"], check=True, capture_output=True, text=True)
+        return pathlib.Path(found.stdout.strip()) / "bin/go"
+
+    @property
+    def rust(self):
+        """The folder of cargo and rustc."""
+        found = subprocess.run(["rustc", "--print", "sysroot"], check=True, capture_output=True, text=True)
+        sysroot = pathlib.Path(found.stdout.strip())
+        self.copy(sysroot / "lib", "rust/lib")
+        return self.copy(sysroot / "bin", "rust/bin")
+
+    def close(self, keep):
+        """Removes the scratch folder, or says where it is."""
+        if keep:
+            print(f"kept for a look: {self.root}")
+        else:
+            shutil.rmtree(self.root, ignore_errors=True)
+
+
+def link_or_copy(source, target):
+    """A second name where the file system allows it: the trees are large."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+class Box:
+    """What one client has for itself: its user's home, configuration, store and audit."""
+
+    def __init__(self, kit, name):
+        self.kit, self.name = kit, name
+        self.root = kit.root / f"box-{name}"
+        self.root.mkdir(mode=0o711)
+        self.home, self.work = self.folder("home"), self.folder("work")
+        self.config = self.file("nexus-sidecar.yaml", json.dumps({
+            "version": 1,
+            "upstream": {"ca_files": [str(kit.ca)], "hosts": {name: "127.0.0.1" for name in NAMES}},
+        }))
+
+    def folder(self, name):
+        """A folder of the unprivileged user's."""
         folder = self.root / name
         folder.mkdir(mode=0o700)
         if os.geteuid() == 0:
             os.chown(folder, NOBODY, NOBODY)
         return folder
 
-    def _copy(self, source, name):
-        source = pathlib.Path(source)
-        if not source.exists():
-            raise SystemExit(f"{source} is missing: run  make install-tools release")
-        target = self.bin / name
-        shutil.copy(source, target)
-        target.chmod(0o755)
-        return target
-
-    def _tree(self, source, name):
-        if not source.exists():
-            raise SystemExit(f"{source} is missing: run  make install-tools")
-        shutil.copytree(source, self.root / name, symlinks=True)
+    def file(self, name, content):
+        """A file that the unprivileged user may read, and not change."""
+        path = self.root / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        path.chmod(0o644)
+        return path
 
     def as_user(self, command, extra=None, stdin=None, seconds=CLIENT_SECONDS):
         """Runs a command as the unprivileged user, in a small environment of its own."""
@@ -88,45 +141,34 @@ class Kit:
             [str(part) for part in command], cwd=self.home, env=environment, capture_output=True, timeout=seconds,
             **({"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}), **user)
 
-    def connect(self, name, strategy, host, fields, settings=None):
-        """`connection add`: the fields go in by standard input, never on the command line."""
-        command = [self.sidecar, "connection", "add", name, "--config", self.config, "--strategy", strategy,
+    def connect(self, strategy, host, fields, settings=None):
+        """`connection add` under the client's name: the fields go in by standard input."""
+        command = [self.kit.sidecar, "connection", "add", self.name, "--config", self.config, "--strategy", strategy,
                    "--host", host]
         for key, value in (settings or {}).items():
             command += ["--set", f"{key}={value}"]
         done = self.as_user([*command, "--fields", "-"], stdin=json.dumps(fields).encode())
         if done.returncode != 0:
-            raise AssertionError(f"connection add {name}: {done.returncode} {done.stdout!r} {done.stderr!r}")
+            raise AssertionError(f"connection add: {done.returncode} {done.stdout!r} {done.stderr!r}")
 
-    def run(self, name, rules, client, extra=None):
+    def run(self, rules, client, extra=None):
         """Runs a client through the sidecar under these rules; asserts that it succeeded."""
-        policy = self.root / f"{name}.policy.yaml"
-        policy.write_text(json.dumps({"version": 1, "rules": rules}))
-        policy.chmod(0o644)
-        work = self._users(f"work-{name}")
-        out = work / "agent"
+        policy = self.file("policy.yaml", json.dumps({"version": 1, "rules": rules}))
         done = self.as_user(
-            [self.sidecar, "run", "--config", self.config, "--policy", policy, "--log", work / "sidecar.log", "--",
-             "sh", self.agents / "inside.sh", out, *client],
-            {"WORK": str(work), **(extra or {})})
-        ran = Ran(self, work, done)
+            [self.kit.sidecar, "run", "--config", self.config, "--policy", policy, "--log", self.work / "sidecar.log",
+             "--", "sh", self.kit.agents / "inside.sh", self.work / "agent", *client],
+            {"WORK": str(self.work), **(extra or {})})
+        ran = Ran(self, done)
         if done.returncode != 0:
             raise AssertionError(f"the client ended with {done.returncode}\n{ran.everything()}")
         return ran
-
-    def close(self, keep):
-        """Removes the scratch folder, or says where it is."""
-        if keep:
-            print(f"kept for a look: {self.root}")
-        else:
-            shutil.rmtree(self.root, ignore_errors=True)
 
 
 class Ran:
     """A client that ran, and what its side could see."""
 
-    def __init__(self, kit, work, done):
-        self.kit, self.work, self.done = kit, work, done
+    def __init__(self, box, done):
+        self.box, self.work, self.done = box, box.work, done
         self.stdout = self._read("agent.stdout")
 
     def _read(self, name):
@@ -156,18 +198,11 @@ class Ran:
             raise AssertionError("a NEXUS_ variable reached the client")
         if parent := self._read("agent.parent"):
             raise AssertionError(f"the client could read its parent:\n{parent}")
-        verified = self.kit.as_user([self.kit.sidecar, "audit", "verify", "--config", self.kit.config])
-        if verified.returncode != 0 or not list((self.kit.home / "state").rglob("*.head")):
+        verified = self.box.as_user([self.box.kit.sidecar, "audit", "verify", "--config", self.box.config])
+        if verified.returncode != 0 or not list((self.box.home / "state").rglob("*.head")):
             raise AssertionError(f"the audit does not verify: {verified.stdout!r} {verified.stderr!r}")
         for canary in canaries:
-            found = leaks_below(canary, self.work) + leaks_below(canary, self.kit.home)
+            found = leaks_below(canary, self.work) + leaks_below(canary, self.box.home)
             printed = leaks(canary, self.done.stdout + self.done.stderr)
             if found or printed:
                 raise AssertionError(f"a secret leaked: {found} {['printed by run: ' + form for form in printed]}")
-
-
-def timed(action):
-    """Runs it and answers the seconds that it took."""
-    start = time.monotonic()
-    action()
-    return time.monotonic() - start

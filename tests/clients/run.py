@@ -2,40 +2,58 @@
 """Runs real clients through `nexus-sidecar run`: one line each, then `N passed, N failed`."""
 
 import argparse
-import importlib
+import concurrent.futures
 import pathlib
 import sys
+import time
 import traceback
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
 
-from kit import Kit, timed  # noqa: E402
+from kit import Box, Kit  # noqa: E402
+from table import CLIENTS, markdown  # noqa: E402
 
-CLIENTS = ["curl", "wget", "requests", "httpx", "node", "go", "java", "git", "boto3", "pip"]
+
+def outcome(kit, client):
+    """One client's line, and what to print below it when it failed."""
+    start = time.monotonic()
+    try:
+        client.test(Box(kit, client.key))
+        return f"{client.key:<18} ok      {time.monotonic() - start:5.1f} s", None
+    except AssertionError as error:
+        return f"{client.key:<18} FAILED", str(error)
+    except Exception:
+        return f"{client.key:<18} FAILED", traceback.format_exc()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binary", default="target/release/nexus-sidecar", help="the sidecar to test")
-    parser.add_argument("--only", action="append", choices=CLIENTS, help="this client alone; may be repeated")
+    parser.add_argument("--only", action="append", choices=[client.key for client in CLIENTS], metavar="CLIENT",
+                        help="this client alone; may be repeated")
     parser.add_argument("--keep", action="store_true", help="leave the scratch folder behind")
+    parser.add_argument("--jobs", type=int, default=3, help="clients at a time (3)")
+    parser.add_argument("--table", action="store_true", help="print the table of README.md, and run nothing")
     options = parser.parse_args()
+
+    if options.table:
+        print(markdown(), end="")
+        return
+    if markdown() not in (HERE / "README.md").read_text():
+        sys.exit("tests/clients/README.md does not hold the table that  tests/clients/run.py --table  prints")
 
     passed = failed = 0
     kit = Kit(options.binary)
     try:
-        for name in options.only or CLIENTS:
-            try:
-                seconds = timed(lambda: importlib.import_module(f"cases.{name}").run(kit))
-                print(f"{name:<9} ok      {seconds:5.1f} s", flush=True)
-                passed += 1
-            except Exception as error:
-                print(f"{name:<9} FAILED", flush=True)
-                if not isinstance(error, AssertionError):
-                    traceback.print_exc(file=sys.stdout)
-                print(error, flush=True)
-                failed += 1
+        chosen = [client for client in CLIENTS if not options.only or client.key in options.only]
+        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            running = [pool.submit(outcome, kit, client) for client in chosen]
+            for done in concurrent.futures.as_completed(running):
+                line, problem = done.result()
+                print(line, *[problem] * bool(problem), sep="\n", flush=True)
+                passed, failed = passed + (not problem), failed + bool(problem)
     finally:
         kit.close(keep=options.keep or failed)
     print(f"{passed} passed, {failed} failed")

@@ -15,9 +15,8 @@ import socket
 import ssl
 import subprocess
 import threading
-import zipfile
 
-NAMES = ["api.test", "git.test", "pypi.test", "s3.eu-west-1.test"]
+NAMES = ["api.test", "git.test", "s3.eu-west-1.test", "pypi.test", "npm.test", "crates.test", "go.test"]
 
 
 class Certificates:
@@ -145,28 +144,6 @@ def git(certificates, folder, user, password):
         headers = [tuple(line.split(": ", 1)) for line in head.decode().splitlines()]
         status = next((int(value.split()[0]) for name, value in headers if name == "Status"), 200)
         return status, [(name, value) for name, value in headers if name != "Status"], body
-
-    return Service(certificates, answer)
-
-
-def index(certificates, folder):
-    """A package index with one wheel, `tinywheel` 1.0."""
-    wheel = pathlib.Path(folder) / "tinywheel-1.0-py3-none-any.whl"
-    info = "tinywheel-1.0.dist-info"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("tinywheel.py", 'GREETING = "installed through a tunnel"\n')
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tinywheel\nVersion: 1.0\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", f"tinywheel.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
-    content = wheel.read_bytes()
-    page = f'<a href="/files/{wheel.name}#sha256={hashlib.sha256(content).hexdigest()}">{wheel.name}</a>'.encode()
-
-    def answer(seen):
-        if seen.path == "/simple/tinywheel/":
-            return 200, [("Content-Type", "text/html")], page
-        if seen.path == f"/files/{wheel.name}":
-            return 200, [("Content-Type", "application/octet-stream")], content
-        return 404, [], b""
 
     return Service(certificates, answer)
 

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs a wheel from an index that is behind a tunnel rule, and shows whose certificate it saw.
+# pip.sh PYTHON INSTALLER...: installs a wheel, with pip or uv.
 set -e
-"$PYTHON" -m pip install -q --disable-pip-version-check --no-cache-dir --target "$WORK/site" \
-  --index-url "$INDEX/simple/" tinywheel
-PYTHONPATH="$WORK/site" "$PYTHON" -c 'import tinywheel; print(tinywheel.GREETING)'
-curl -sv --max-time 60 -o /dev/null "$INDEX/simple/tinywheel/" 2>&1 | sed -n 's/^\* *issuer: */issuer: /p'
+python=$1
+shift
+"$@" --quiet --target "$WORK/site" --index-url "$REGISTRY/simple/" tinypackage
+PYTHONPATH="$WORK/site" "$python" -c 'import tinypackage; print(tinypackage.GREETING)'

@@ -8,21 +8,19 @@ import servers
 from canary import canary
 
 
-def run(kit):
+def check(box, command):
     password = canary()
-    folder = kit.root / "repositories"
+    folder = box.root / "repositories"
     repository = folder / "team/repo.git"
-    seed(kit.root / "seed", repository)
-    large = kit.root / "large"
-    large.write_bytes(random.Random(7).randbytes(3 << 20))
-    large.chmod(0o644)
+    seed(box.root / "seed", repository)
+    large = box.file("large", random.Random(7).randbytes(3 << 20))
 
-    service = servers.git(kit.certificates, folder, "robot", password)
+    service = servers.git(box.kit.certificates, folder, "robot", password)
     try:
-        kit.connect("git", "basic_auth", "git.test", {"username": "robot", "password": password})
+        box.connect("basic_auth", "git.test", {"username": "robot", "password": password})
         rules = [{"name": "repository", "host": "git.test", "port": service.port, "path": "/team/repo.git/**",
-                  "method": ["GET", "POST"], "connection": "git", "networks": ["127.0.0.0/8"]}]
-        ran = kit.run("git", rules, ["sh", kit.agents / "git.sh"], {
+                  "method": ["GET", "POST"], "connection": box.name, "networks": ["127.0.0.0/8"]}]
+        ran = box.run(rules, command, {
             "REPO": f"https://git.test:{service.port}/team/repo.git", "LARGE": str(large), "GIT_TERMINAL_PROMPT": "0",
             "GIT_AUTHOR_NAME": "agent", "GIT_AUTHOR_EMAIL": "agent@example.test",
             "GIT_COMMITTER_NAME": "agent", "GIT_COMMITTER_EMAIL": "agent@example.test",

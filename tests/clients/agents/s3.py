@@ -5,11 +5,17 @@ import os
 import sys
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 folder, work = os.environ["OBJECTS"], os.environ["WORK"]
-s3 = boto3.client("s3", endpoint_url=os.environ["S3"])
+s3 = boto3.client("s3", endpoint_url=os.environ["S3"], config=Config(s3={"addressing_style": "path"}))
 s3.create_bucket(Bucket="bucket-1", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+
+
+def listed():
+    return ", ".join(item["Key"] for item in s3.list_objects_v2(Bucket="bucket-1")["Contents"])
+
 
 for name in sorted(os.listdir(folder)):
     path = os.path.join(folder, name)
@@ -23,10 +29,10 @@ for name in sorted(os.listdir(folder)):
 s3.put_object(Bucket="bucket-1", Key="plain.txt", Body=b"put_object")
 body = s3.get_object(Bucket="bucket-1", Key="plain.txt")["Body"].read()
 print("put_object:", hashlib.sha256(body).hexdigest())
-print("listed:", sorted(item["Key"] for item in s3.list_objects_v2(Bucket="bucket-1")["Contents"]))
+print("listed:", listed())
 print(s3.head_object(Bucket="bucket-1", Key="plain.txt"))
 s3.delete_object(Bucket="bucket-1", Key="plain.txt")
-print("left:", sorted(item["Key"] for item in s3.list_objects_v2(Bucket="bucket-1")["Contents"]))
+print("left:", listed())
 
 try:
     s3.delete_bucket(Bucket="bucket-1")

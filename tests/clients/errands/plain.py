@@ -12,15 +12,15 @@ from canary import canary
 PATHS = ["/items?x=1", "/items?x=1", "/items"]
 
 
-def check(kit, name, client):
+def check(box, command):
     secret = canary()
-    service = servers.api(kit.certificates, f"Bearer {secret}")
+    service = servers.api(box.kit.certificates, f"Bearer {secret}")
     try:
-        kit.connect(name, "header", "api.test", {"api_key": secret},
+        box.connect("header", "api.test", {"api_key": secret},
                     {"header_name": "Authorization", "value_prefix": "Bearer "})
         rules = [{"name": "items", "host": "api.test", "port": service.port, "path": "/items",
-                  "method": ["GET", "POST"], "connection": name, "networks": ["127.0.0.0/8"]}]
-        ran = kit.run(name, rules, client, {"API": f"https://api.test:{service.port}"})
+                  "method": ["GET", "POST"], "connection": box.name, "networks": ["127.0.0.0/8"]}]
+        ran = box.run(rules, command, {"API": f"https://api.test:{service.port}"})
     finally:
         service.close()
 

@@ -1,7 +1,0 @@
-"""curl."""
-
-from cases import errand
-
-
-def run(kit):
-    errand.check(kit, "curl", ["sh", kit.agents / "curl.sh"])

@@ -1,0 +1,44 @@
+"""S3 clients against a server that verifies signatures; the SDK holds placeholders only."""
+
+import hashlib
+import random
+
+import servers
+from canary import canary
+
+OBJECTS = {"empty": 0, "small": 1 << 10, "large": 20 << 20}
+
+
+def check(box, command):
+    access_key, secret_key = "AKIA" + canary(16).upper(), canary()
+    sent, stored = box.root / "objects", box.root / "s3"
+    sent.mkdir()
+    stored.mkdir()
+    for name, size in OBJECTS.items():
+        (sent / name).write_bytes(random.Random(size).randbytes(size))
+
+    service = servers.S3(box.kit.certificates, box.kit.s3s, stored, access_key, secret_key)
+    try:
+        box.connect("aws_sigv4", "s3.eu-west-1.test", {"access_key": access_key, "secret_key": secret_key})
+        here = {"host": "s3.eu-west-1.test", "port": service.port}
+        rules = [
+            {"name": "never-the-bucket", "action": "deny", "method": "DELETE", "path": "/bucket-1", **here},
+            {"name": "objects", "connection": box.name, "networks": ["127.0.0.0/8"], **here},
+        ]
+        ran = box.run(rules, command, {
+            "S3": f"https://s3.eu-west-1.test:{service.port}", "OBJECTS": str(sent), "AWS_REGION": "eu-west-1",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "AWS_ACCESS_KEY_ID": "AKIAPLACEHOLDER00000", "AWS_SECRET_ACCESS_KEY": "placeholder",
+        })
+    finally:
+        service.close()
+
+    keys = [f"a b/{name}" for name in sorted(OBJECTS)]
+    ran.expect(*(f"{name}: same" for name in OBJECTS), f"listed: {', '.join(keys)}, plain.txt",
+               f"left: {', '.join(keys)}", f"put_object: {hashlib.sha256(b'put_object').hexdigest()}",
+               "denied: 403 POLICY_DENIED")
+    for name in OBJECTS:
+        at_service = (stored / "bucket-1/a b" / name).read_bytes()
+        assert at_service == (sent / name).read_bytes(), f"{name} differs at the service"
+    assert service.keys_seen == {access_key.encode()}, f"signed by {service.keys_seen}"
+    ran.never_held(secret_key, access_key)
