@@ -102,7 +102,9 @@ pub enum AppError {
 
 fn hint(source: &std::io::Error) -> &'static str {
     match source.kind() {
-        std::io::ErrorKind::AddrInUse => ": another program has it; stop it, or change `listen`",
+        std::io::ErrorKind::AddrInUse => {
+            ": another program has it (nexus-sidecar doctor names it); stop it, or change `listen`"
+        }
         _ => "",
     }
 }

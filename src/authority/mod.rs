@@ -49,7 +49,10 @@ pub enum AuthorityError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The key is not the store's.
-    #[error("the store {path} was sealed under another key or passphrase than the one that was given")]
+    #[error(
+        "the store {path} was sealed under another key or passphrase than the one that was given: \
+         put back the one that it was made with, or move the store away and add its connections again"
+    )]
     OtherKey {
         /// The store.
         path: PathBuf,

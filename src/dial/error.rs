@@ -1,9 +1,13 @@
+use std::borrow::Cow;
 use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
 
 use rustls::CertificateError;
+use rustls::pki_types::UnixTime;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::Kind;
 use crate::model::{Code, Destination, Refusal};
@@ -144,17 +148,32 @@ fn tls_reason(destination: &Destination, error: &io::Error) -> String {
     }
 }
 
-fn certificate_reason(why: &CertificateError) -> &'static str {
+/// Why a certificate is not taken, and what to do. Times that do not fit may be the clock's fault,
+/// so that both are named.
+fn certificate_reason(why: &CertificateError) -> Cow<'static, str> {
     use CertificateError::*;
-    match why {
-        Expired | ExpiredContext { .. } => "it has expired",
-        NotValidYet | NotValidYetContext { .. } => "it is not valid yet",
-        UnknownIssuer => "its issuer is unknown (upstream.ca_files names private ones)",
+    let clock = |what: &str, limit: UnixTime, now: UnixTime| {
+        let (limit, now) = (moment(limit), moment(now));
+        Cow::from(format!("{what} {limit}, and the clock here says {now} (if that is not now, set the clock)"))
+    };
+    Cow::from(match why {
+        ExpiredContext { time, not_after } => return clock("it ended at", *not_after, *time),
+        NotValidYetContext { time, not_before } => return clock("it starts at", *not_before, *time),
+        Expired => "it has expired, by the clock here",
+        NotValidYet => "it is not valid yet, by the clock here",
+        UnknownIssuer => "its issuer is unknown (if it is a CA of your own, name its file in upstream.ca_files)",
         NotValidForName | NotValidForNameContext { .. } => "it is for another name",
         InvalidPurpose | InvalidPurposeContext { .. } => "it is not for servers",
         Revoked => "it was revoked",
         BadSignature => "its signature is wrong",
         BadEncoding | UnhandledCriticalExtension => "it cannot be read",
         _ => "its verification failed",
-    }
+    })
+}
+
+/// A time as RFC 3339 has it, in UTC.
+fn moment(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    let time = OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|time| time.format(&Rfc3339).ok());
+    time.unwrap_or_else(|| "another age".to_owned())
 }

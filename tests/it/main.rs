@@ -17,6 +17,7 @@ mod health;
 mod left_out;
 mod life;
 mod malformed;
+mod mistakes;
 mod placeholders;
 mod query;
 mod reload;

@@ -65,14 +65,14 @@ async fn an_expired_one() {
         params.not_before = now() - Duration::days(30);
         params.not_after = now() - Duration::days(1);
     };
-    refused(through(&pki, &[&pki], &["api.test"], expired).await, "it has expired");
+    refused(through(&pki, &[&pki], &["api.test"], expired).await, "it ended at 20");
 }
 
 #[tokio::test]
 async fn one_that_is_not_valid_yet() {
     let pki = Pki::new();
     let early = |params: &mut CertificateParams| params.not_before = now() + Duration::days(1);
-    refused(through(&pki, &[&pki], &["api.test"], early).await, "it is not valid yet");
+    refused(through(&pki, &[&pki], &["api.test"], early).await, "it starts at 20");
 }
 
 #[tokio::test]

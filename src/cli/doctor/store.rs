@@ -44,8 +44,8 @@ fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<(Finding, Vec<Connect
         return Err(Finding::skip(OF, "its key is a passphrase, and there is no terminal to ask for it")
             .then("run doctor in a terminal to look into the store"));
     }
-    let authority = store::open(&config.authority, Arc::clone(clock))
-        .map_err(|failure| Finding::fail(OF, failure.message()).then("until then nothing that it holds can be lent"))?;
+    let authority =
+        store::open(&config.authority, Arc::clone(clock)).map_err(|failure| Finding::fail(OF, failure.message()))?;
     let connections = authority.list().map_err(|error| Finding::fail(OF, error.to_string()))?;
     let said = format!("{} opens with its key; connections: {}", authority.path().display(), connections.len());
     Ok((Finding::ok(OF, said), connections))
