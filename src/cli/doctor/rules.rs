@@ -71,6 +71,15 @@ fn words(policy: &Policy) -> Vec<Finding> {
             ));
         }
     }
+    for rule in policy.minting_rules() {
+        found.push(
+            Finding::warn(
+                OF,
+                format!("rule {rule:?}: `mints: true` lets the agent make credentials of its own, and keep them"),
+            )
+            .then("leave it out, unless making them is the agent's task"),
+        );
+    }
     if policy.tunnels_by_default() {
         found.push(
             Finding::warn(OF, "`default: tunnel` lets the agent reach every host of the world on port 443, unseen")
@@ -126,14 +135,15 @@ mod tests {
             "version: 1\ndefault: tunnel\nrules:\n  \
              - { name: a, host: a.test, connection: c, plaintext: true }\n  \
              - { name: b, host: b.test, action: tunnel, protocol: any }\n  \
-             - { name: c, host: c.test, connection: c }\n\
+             - { name: c, host: c.test, connection: c, mints: true }\n\
              tests:\n  - { request: GET https://c.test/, expect: inject c }\n",
         );
-        for words in ["\"a\": `plaintext: true`", "\"b\": `protocol: any`", "`default: tunnel`"] {
+        for words in ["\"a\": `plaintext: true`", "\"b\": `protocol: any`", "`default: tunnel`", "\"c\": `mints: true`"]
+        {
             says(&found, Level::Warn, words);
         }
         says(&found, Level::Ok, "1 passed");
-        assert_eq!(found.iter().filter(|(level, _)| *level == Level::Warn).count(), 3, "{found:?}");
+        assert_eq!(found.iter().filter(|(level, _)| *level == Level::Warn).count(), 4, "{found:?}");
     }
 
     #[test]
