@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use self::reload::Reloader;
 use crate::audit::Audit;
-use crate::config::{AuditMode, Config, Problems};
+use crate::config::{AuditMode, Config, Problems, SetName};
 use crate::dial::{DialSettings, Dialer};
 use crate::identity::Gate;
 use crate::lease::{LeaseSource, Leases};
@@ -273,4 +273,9 @@ impl Bound {
 /// Reads and compiles policy files as one set.
 pub fn load_policy(files: &[PathBuf]) -> Result<Policy, Problems> {
     Policy::compile(crate::config::load_documents(files)?)
+}
+
+/// Reads and compiles policy files and, after them, permission sets, as one set.
+pub fn load_policy_and_sets(files: &[PathBuf], sets: &[SetName]) -> Result<Policy, Problems> {
+    Policy::with_sets(crate::config::load_documents(files)?, sets)
 }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::contract::{bindings_json, check_fields, names_json, read_bindings, read_names};
+use super::contract::{bindings_json, names_json, read_bindings, read_names};
 use super::store::{Row, State, StoreError};
 use super::vault::{VaultError, random};
 use super::{Authority, Store};
+use crate::lease::{FieldError, check_fields};
 use crate::model::{Binding, BindingError, Bindings, ConnectionName, Fields, Workspace};
 
 /// A connection that somebody makes.
@@ -13,6 +14,8 @@ use crate::model::{Binding, BindingError, Bindings, ConnectionName, Fields, Work
 pub struct NewConnection {
     /// Its name.
     pub name: ConnectionName,
+    /// The provider whose contract it is; none for a contract of the maker's own.
+    pub provider: Option<ConnectionName>,
     /// Where it may go, and how.
     pub bindings: Vec<Binding>,
     /// The zones of its wildcards are ours.
@@ -30,6 +33,8 @@ pub struct Connection {
     pub id: String,
     /// Its name.
     pub name: ConnectionName,
+    /// The provider that it was made for.
+    pub provider: Option<String>,
     /// Where it is in its life.
     pub state: State,
     /// The version of its credentials: 1, 2, …
@@ -63,30 +68,9 @@ pub enum ConnectionError {
     /// Its hosts.
     #[error(transparent)]
     Binding(#[from] BindingError),
-    /// A field that a strategy needs.
-    #[error("the strategy {strategy} needs the field {field}")]
-    Missing {
-        /// The strategy's type.
-        strategy: &'static str,
-        /// The field.
-        field: String,
-    },
-    /// A field that no strategy uses.
-    #[error("no strategy of this connection uses the field {field}: it needs {known}")]
-    Unused {
-        /// The field.
-        field: String,
-        /// Those that are used.
-        known: String,
-    },
-    /// A value that cannot be sent.
-    #[error("the field {field} {why}")]
-    Value {
-        /// The field.
-        field: String,
-        /// What is wrong.
-        why: &'static str,
-    },
+    /// Its fields.
+    #[error(transparent)]
+    Fields(#[from] FieldError),
     /// It would be of no use.
     #[error("the connection would have ended already: expires-at is in the past")]
     Past,
@@ -121,7 +105,7 @@ impl Authority {
             id: fresh_id(&new.name)?,
             workspace: Workspace::local().as_str().to_owned(),
             name: new.name.as_str().to_owned(),
-            provider: None,
+            provider: new.provider.map(|provider| provider.to_string()),
             state: State::Active,
             version: 1,
             bindings: bindings_json(&bindings),
@@ -218,6 +202,7 @@ impl Authority {
         Ok(Connection {
             id: row.id.clone(),
             name,
+            provider: row.provider.clone(),
             state: row.state,
             version: row.version,
             bindings: self.bindings(row)?,

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::config::KeySource;
-use crate::lease::{Ask, LendError, Loan};
+use crate::lease::{Ask, FieldError, LendError, Loan};
 use crate::model::{Binding, ConnectionName, Fields, Host, HostPattern, Secret, Strategy, Workspace};
 use crate::telemetry::TestClock;
 
@@ -36,7 +36,7 @@ fn fields(given: &[(&str, &str)]) -> Fields {
 fn new(named: &str, strategy: serde_json::Value, given: &[(&str, &str)]) -> NewConnection {
     let hosts = vec![HostPattern::parse("api.example.com").unwrap()];
     let bindings = vec![Binding { hosts, strategy: Strategy::from_json(&strategy).unwrap() }];
-    NewConnection { name: name(named), bindings, owned: false, fields: fields(given), expires_at: None }
+    NewConnection { name: name(named), provider: None, bindings, owned: false, fields: fields(given), expires_at: None }
 }
 
 fn bearer(named: &str, token: &str) -> NewConnection {
@@ -116,7 +116,7 @@ fn what_could_not_be_used_is_refused_by_name() {
     assert!(matches!(authority.add(new("b", header(), &[("key", "x")])), Err(ConnectionError::Exists(_))));
     assert!(matches!(
         authority.set(&name("b"), fields(&[("api_secret", "")]), None),
-        Err(ConnectionError::Value { .. })
+        Err(ConnectionError::Fields(FieldError::Value { .. }))
     ));
     assert_eq!(authority.show(&name("b")).unwrap().version, 1);
     let wildcard = Binding { hosts: vec![HostPattern::parse("*.example.com").unwrap()], strategy: Strategy::OAuth2 };

@@ -11,21 +11,21 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use self::contract::binding;
-use self::input::{Given, Input};
+use self::contract::{Contract, contract, wanted};
 use super::failure::{Failure, finish, say};
+use super::input::{Given, Input};
 use super::{harden, start, store};
 use crate::authority::{Authority, ConnectionError, NewConnection};
-use crate::config::Config;
+use crate::config::{Catalogue, Config};
 use crate::model::{Bindings, ConnectionName};
 use crate::telemetry::{Clock as _, SystemClock};
 
 mod contract;
-mod input;
 mod listing;
 
 const ADD: &str = "\
-Strategies, their fields, and their settings (with the defaults of --set):
+A provider of the catalogue (github) needs nothing but its credential. For any other service:
+strategies, their fields, and their settings (with the defaults of --set):
   oauth2        access_token             -
   header        api_key                  header_name=authorization value_prefix=
                                          credential_field=api_key
@@ -38,15 +38,17 @@ Strategies, their fields, and their settings (with the defaults of --set):
                 [session_token]          allowed_services=a,b allowed_regions=a,b
 
 Examples:
-  nexus-sidecar connection add github --strategy oauth2 --host api.github.com
-      asks for access_token, without echo
-  gh auth token | nexus-sidecar connection add github --strategy oauth2 --host api.github.com
-      one line of standard input is the only field
-  nexus-sidecar connection add git --strategy basic_auth --set username=x-access-token \\
-      --host github.com --field password=env:GITHUB_TOKEN
-  nexus-sidecar connection add openai --strategy header --set \"value_prefix=Bearer \" \\
-      --host api.openai.com --field api_key=@/run/secrets/openai
-  nexus-sidecar connection add aws --strategy aws_sigv4 --host '*.amazonaws.com' \\
+  printf %s \"$TOKEN\" | nexus-sidecar connection add github
+      one line of standard input is the provider's only field; its line end is no part of it
+  nexus-sidecar connection add github
+      asks for it, without echo
+  gh auth token | nexus-sidecar connection add work --provider github
+      a second connection of the same provider, under a name of its own
+  nexus-sidecar connection add tickets --strategy oauth2 --host api.tickets.example
+      a service that is no provider: how it authenticates, and where
+  nexus-sidecar connection add tickets --strategy header --set \"value_prefix=Bearer \" \\
+      --host api.tickets.example --field api_key=@/run/secrets/tickets
+  nexus-sidecar connection add s3 --strategy aws_sigv4 --host '*.amazonaws.com' \\
       --fields - < keys.json
       {\"access_key\": \"…\", \"secret_key\": \"…\"}";
 
@@ -65,7 +67,10 @@ pub(super) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a connection: how to authenticate, at which hosts, and with what
+    /// Make a connection: to a provider of the catalogue, or to any host
+    ///
+    /// Without --provider and --strategy, its name is its provider. The store and its key are made
+    /// on first use.
     Add(Add),
     /// List all connections
     #[command(visible_alias = "ls")]
@@ -105,7 +110,10 @@ struct Add {
     /// Its name, as rules will say it: a-z, 0-9, '.', '_' and '-'
     #[arg(value_parser = ConnectionName::parse)]
     name: ConnectionName,
-    /// How to authenticate
+    /// The provider, where the connection has another name; it says where and how
+    #[arg(long, value_name = "PROVIDER")]
+    provider: Option<String>,
+    /// How to authenticate at a service that is no provider
     #[arg(long, value_name = "TYPE")]
     strategy: Option<String>,
     /// A host that the credentials may go to, *.zone or api.*.zone; may be given several times
@@ -119,9 +127,6 @@ struct Add {
     settings: Vec<String>,
     #[command(flatten)]
     values: Values,
-    // Refused with a reason that clap's own message would not give.
-    #[arg(long, hide = true)]
-    provider: Option<String>,
 }
 
 #[derive(clap::Args)]
@@ -164,11 +169,10 @@ fn execute(args: Args) -> Result<(), Failure> {
 }
 
 fn add(config: &Config, args: Add) -> Result<(), Failure> {
-    let binding = binding(&args)?;
+    let Contract { provider, bindings, owned } = contract(&args)?;
     let given = args.values.given()?;
     // Whatever can be refused is refused before a secret is asked for, and before a store is made.
-    let bindings = Bindings::new(vec![binding.clone()], args.owned);
-    bindings.map_err(|error| Failure::usage(&error))?;
+    let checked = Bindings::new(bindings.clone(), owned).map_err(|error| Failure::usage(&error))?;
     let opened = existing(config)?;
     if let Some(authority) = &opened
         && authority.show(&args.name).is_ok()
@@ -177,16 +181,21 @@ fn add(config: &Config, args: Add) -> Result<(), Failure> {
     }
     let fields = with_input(|input| {
         let mut fields = input.read(&given)?;
-        input.fill(&given, &binding.strategy.required_fields(), &mut fields)?;
+        input.fill(&given, &wanted(&checked, provider), &mut fields)?;
         Ok(fields)
     })?;
-    let Add { name, owned, values: Values { expires_at, .. }, .. } = args;
-    let new = NewConnection { name, bindings: vec![binding], owned, fields, expires_at };
+    let Add { name, values: Values { expires_at, .. }, .. } = args;
+    let called = provider.map(|provider| provider.connection.clone());
+    let new = NewConnection { name, provider: called, bindings, owned, fields, expires_at };
     new.check(SystemClock.wall()).map_err(|error| refused(&error))?;
     // A key may be read once only: from a descriptor, or from a person.
     let authority = opened.map_or_else(|| open(config), Ok)?;
     let made = authority.add(new).map_err(|error| refused(&error))?;
-    print(&format!("{}\n", listing::summary(&made)))
+    print(&format!("{}\n", listing::summary(&made)))?;
+    if let Some(next) = provider.and_then(|provider| listing::next(&made, provider)) {
+        say(&next);
+    }
+    Ok(())
 }
 
 fn list(config: &Config, json: bool) -> Result<(), Failure> {
@@ -219,11 +228,8 @@ fn set(config: &Config, args: &Set) -> Result<(), Failure> {
     let fields = with_input(|input| {
         let mut fields = input.read(&given)?;
         if given.is_empty() && args.values.expires_at.is_none() {
-            let mut wanted: Vec<&str> =
-                before.bindings.iter().flat_map(|binding| binding.strategy.required_fields()).collect();
-            wanted.sort_unstable();
-            wanted.dedup();
-            input.fill(&given, &wanted, &mut fields)?;
+            let provider = before.provider.as_deref().and_then(|name| Catalogue::built_in().provider(name));
+            input.fill(&given, &wanted(&before.bindings, provider), &mut fields)?;
         }
         Ok(fields)
     })?;
@@ -267,11 +273,7 @@ fn missing(name: &ConnectionName) -> Failure {
 /// What was asked for wrongly is wrong usage; the rest went wrong.
 fn refused(error: &ConnectionError) -> Failure {
     match error {
-        ConnectionError::Binding(_)
-        | ConnectionError::Missing { .. }
-        | ConnectionError::Unused { .. }
-        | ConnectionError::Value { .. }
-        | ConnectionError::Past => Failure::invalid(error),
+        ConnectionError::Binding(_) | ConnectionError::Fields(_) | ConnectionError::Past => Failure::invalid(error),
         _ => Failure::because(error),
     }
 }

@@ -20,6 +20,7 @@ mod environment;
 mod failure;
 mod harden;
 mod help;
+mod input;
 mod man;
 mod policy;
 mod proxy;
@@ -116,11 +117,6 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn what_comes_later_is_not_accepted_yet() {
-        assert!(Cli::try_parse_from(["nexus-sidecar", "run", "--use", "github/read", "--", "true"]).is_err());
     }
 
     #[test]

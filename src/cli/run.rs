@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use self::child::Signals;
+use self::fields::InMemory;
 use self::summary::Tally;
 use super::client::trust::{Sources, Trust};
 use super::client::variables::{self, Child};
@@ -18,13 +19,14 @@ use super::failure::{Failure, finish, say};
 use super::{environment, harden, start};
 use crate::app::{self, Bound, Ground, Parts};
 use crate::audit::Audit;
-use crate::config::{ANONYMOUS, Config, Listen, Provider};
+use crate::config::{ANONYMOUS, Config, Listen, Provider, SetName};
 use crate::identity::Gate;
 use crate::model::Secret;
 use crate::telemetry::{Clock, Metrics, SystemClock};
 use crate::tls::Ca;
 
 mod child;
+mod fields;
 mod summary;
 
 /// What is still alive when the command has ended is not waited for longer than this.
@@ -32,7 +34,9 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(2);
 
 const EXAMPLES: &str = "\
 Examples:
-  nexus-sidecar run -- curl https://api.github.com/user
+  nexus-sidecar run --use github/read@1 -- curl https://api.github.com/user
+  nexus-sidecar run --use github/read@1 --field github.token=env:PAT -- git fetch
+      nothing of PAT on disk, and nothing of it in the command's environment
   nexus-sidecar run --policy policy.yaml --agent triage-bot -- python agent.py
   nexus-sidecar run --no-proxy localhost -- npm test
   nexus-sidecar run --keep SSH_AUTH_SOCK -- git push
@@ -54,6 +58,18 @@ pub(super) struct Args {
     /// A policy, instead of those of the configuration; may be given several times, tried in order
     #[arg(long, value_name = "FILE")]
     policy: Vec<PathBuf>,
+    /// A permission set to allow, such as github/read@1; may be given several times
+    ///
+    /// It needs no file: without --policy, the sets alone are the policy, and no other is read.
+    /// Beside --policy, they are tried after it.
+    #[arg(long = "use", value_name = "PROVIDER/SET@V", value_parser = start::permission_set)]
+    sets: Vec<SetName>,
+    /// A field of a connection in memory, for this run alone; may be given several times
+    ///
+    /// SOURCE is env:VARIABLE, which the command then does not get, @FILE, or - (one line of
+    /// standard input). Such a connection stands before one of its name in the store.
+    #[arg(long = "field", value_name = "CONNECTION.FIELD=SOURCE")]
+    fields: Vec<String>,
     /// The name that the policy's rules know the command by
     #[arg(long, value_name = "NAME", default_value = "agent", value_parser = agent_name)]
     pub(super) agent: String,
@@ -80,13 +96,17 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
     environment::check(std::env::vars_os())?;
     let hardened = harden::harden()?;
     child::adopt_orphans()?;
-    let config = for_one_command(start::config(args.config.as_deref())?);
-    let withheld = Withheld::new(args.keep.clone(), config.authority.key.variable().into_iter().collect())?;
-    let policy = start::policy(&args.policy, &config)?;
+    let mut config = for_one_command(start::config(args.config.as_deref())?);
+    let policy = start::policy(&args.policy, &args.sets, &config)?;
+    let InMemory { connections, variables: mut sources } = fields::read(&args.fields, &policy)?;
+    sources.extend(config.authority.key.variable());
+    let withheld = Withheld::new(args.keep.clone(), sources)?;
     let ground = start::ground(&config)?;
     let log = start::log_to_file(args.log.as_deref(), &config.log)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let source = start::source(&config, &policy, Arc::clone(&clock))?;
+    // What is in memory goes by the rules' name for it.
+    connections.iter().for_each(|held| drop(config.connections.remove(&held.name)));
+    let source = start::source(&config, &policy, connections, Arc::clone(&clock))?;
     let ca = Ca::ephemeral(clock.wall()).map_err(|error| Failure::because(&error))?;
     let audit = Audit::open(&config.audit, Arc::clone(&clock)).map_err(|error| Failure::because(&error))?;
     let password = start::random_password()?;

@@ -12,8 +12,12 @@ use aws_lc_rs::rand;
 
 use super::failure::Failure;
 use crate::app::{self, Ground};
-use crate::config::{Config, Environment, LogConfig, LogFormat};
-use crate::lease::{LeaseSource, MemorySource};
+use crate::config::{Catalogue, Config, Environment, LogConfig, LogFormat, SetName, SetNameError};
+#[cfg(feature = "authority")]
+use crate::lease::LayeredSource;
+use crate::lease::{LeaseSource, MemoryConnection, MemorySource};
+#[cfg(feature = "authority")]
+use crate::model::ConnectionName;
 use crate::policy::Policy;
 use crate::telemetry::{self, Clock, LogSettings, Sink};
 
@@ -27,15 +31,15 @@ const GOOD_BYE: Duration = Duration::from_millis(500);
 const EXAMPLE: &str = "\
 version: 1
 rules:
-  - name: read-github
-    host: api.github.com
-    method: [GET, HEAD]
-    path: /**
-    connection: github
+  - use: github/read@1
 
 The connection is made by:
 
-  nexus-sidecar connection add github --strategy oauth2 --host api.github.com";
+  nexus-sidecar connection add github
+
+A permission set needs no file:
+
+  nexus-sidecar run --use github/read@1 -- CMD";
 
 /// Starts the log on standard error.
 pub(super) fn log_to_stderr(config: &LogConfig) -> Result<(), Failure> {
@@ -70,9 +74,19 @@ fn open_log(path: &Path, make_folder: bool) -> io::Result<fs::File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
-/// Compiles the policy files that were named, else those of the configuration, else the user's.
-pub(super) fn policy(named: &[PathBuf], config: &Config) -> Result<Policy, Failure> {
-    if named.is_empty() { load_policy(&policy_files(config)?) } else { load_policy(named) }
+/// Compiles the policy files that were named and the permission sets after them; without either,
+/// the files of the configuration, else the user's.
+pub(super) fn policy(named: &[PathBuf], sets: &[SetName], config: &Config) -> Result<Policy, Failure> {
+    if named.is_empty() && sets.is_empty() {
+        return load_policy(&policy_files(config)?);
+    }
+    app::load_policy_and_sets(named, sets).map_err(|problems| Failure::invalid(&problems))
+}
+
+/// Reads the name of a permission set that there is.
+pub(super) fn permission_set(text: &str) -> Result<SetName, SetNameError> {
+    let name = SetName::parse(text)?;
+    Catalogue::built_in().set(&name).map(|_| name)
 }
 
 /// Finds the policy files of the configuration, else the user's own, never the working directory's.
@@ -128,18 +142,32 @@ pub(super) fn config(named: Option<&Path>) -> Result<Config, Failure> {
     Config::find(named, &Environment::of_process()).map_err(|problems| Failure::invalid(&problems))
 }
 
-/// Where the credentials of a run come from: the store. A policy that borrows from it makes it, so
-/// that a connection that is added while the command runs is found.
+/// Where the credentials of a run come from: memory, then the store. A policy that borrows from
+/// the store makes it, so that a connection that is added while the command runs is found.
 #[cfg(feature = "authority")]
-pub(super) fn source(config: &Config, policy: &Policy, clock: Arc<dyn Clock>) -> Result<Arc<dyn LeaseSource>, Failure> {
-    if policy.borrows() || crate::authority::Authority::has_store(&config.authority) {
-        return Ok(super::store::open(&config.authority, clock)?.source());
+pub(super) fn source(
+    config: &Config,
+    policy: &Policy,
+    held: Vec<MemoryConnection>,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn LeaseSource>, Failure> {
+    let is_held = |name: &ConnectionName| held.iter().any(|connection| connection.name == *name);
+    let borrows_more = policy.connections().iter().any(|(name, _)| !is_held(name));
+    let looks = held.is_empty() && crate::authority::Authority::has_store(&config.authority);
+    if borrows_more || looks {
+        let store = super::store::open(&config.authority, clock)?.source();
+        return Ok(if held.is_empty() { store } else { Arc::new(LayeredSource::new(held, store)) });
     }
-    Ok(Arc::new(MemorySource::new([])))
+    Ok(Arc::new(MemorySource::new(held)))
 }
 
 /// Where the credentials of a run come from: this build has no store.
 #[cfg(not(feature = "authority"))]
-pub(super) fn source(_: &Config, _: &Policy, _: Arc<dyn Clock>) -> Result<Arc<dyn LeaseSource>, Failure> {
-    Ok(Arc::new(MemorySource::new([])))
+pub(super) fn source(
+    _: &Config,
+    _: &Policy,
+    held: Vec<MemoryConnection>,
+    _: Arc<dyn Clock>,
+) -> Result<Arc<dyn LeaseSource>, Failure> {
+    Ok(Arc::new(MemorySource::new(held)))
 }

@@ -185,6 +185,7 @@ fn connection(
     let strategy = Strategy::from_json(strategy).map_err(|_| DemoError::Made("a strategy"))?;
     Ok(NewConnection {
         name: ConnectionName::parse(name).map_err(|_| DemoError::Made("a name"))?,
+        provider: None,
         bindings: vec![Binding { hosts: vec![host], strategy }],
         owned: false,
         fields,

@@ -6,13 +6,17 @@
 
 mod cache;
 mod deadline;
+mod fields;
 #[cfg(test)]
 mod for_tests;
+mod layered;
 mod lent;
 mod memory;
 mod source;
 
 pub use cache::Leases;
+pub use fields::{FieldError, check_fields};
+pub use layered::LayeredSource;
 pub use lent::{Lease, Lent, Memo};
 pub use memory::{MemoryConnection, MemorySource};
-pub use source::{Ask, Asked, LeaseSource, LendError, Loan, optional_fields};
+pub use source::{Ask, Asked, LeaseSource, LendError, Loan};

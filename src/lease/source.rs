@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use tokio::sync::watch;
 
+use crate::config::Catalogue;
 use crate::model::{Bindings, Code, ConnectionName, Fields, Host, Refusal, Strategy, Workspace};
 
 /// What a source is still busy with.
@@ -76,7 +77,7 @@ fn used_fields(strategy: &Strategy) -> Vec<&str> {
 
 /// The fields that a connection may have beside those that its strategy requires: some are used
 /// where they are there, others renew or describe the rest and are never lent.
-pub fn optional_fields(strategy: &Strategy) -> &'static [&'static str] {
+pub(super) fn optional_fields(strategy: &Strategy) -> &'static [&'static str] {
     match strategy {
         Strategy::AwsSigV4 { .. } => &["session_token"],
         Strategy::OAuth2 => &["refresh_token", "id_token", "token_type", "scope", "expires_in", "expires_at"],
@@ -125,7 +126,12 @@ impl From<LendError> for Refusal {
         let log = error.to_string();
         let (code, message) = match &error {
             LendError::NotFound(name) => {
-                (Code::ConnectionNotFound, format!("no connection \"{name}\": run nexus-sidecar connection add {name}"))
+                let whose = match Catalogue::built_in().provider(name.as_str()) {
+                    Some(_) => "",
+                    None => " with --provider, or with --strategy and --host",
+                };
+                let message = format!("no connection \"{name}\": run nexus-sidecar connection add {name}{whose}");
+                (Code::ConnectionNotFound, message)
             }
             LendError::NotReady(name) => (
                 Code::ConnectionNotReady,
@@ -180,6 +186,8 @@ mod tests {
         }
         let missing = Refusal::from(LendError::NotFound(name()));
         assert_eq!(missing.message(), "no connection \"github\": run nexus-sidecar connection add github");
+        let own = Refusal::from(LendError::NotFound(ConnectionName::parse("mine").unwrap()));
+        assert!(own.message().ends_with("connection add mine with --provider, or with --strategy and --host"));
     }
 
     #[test]

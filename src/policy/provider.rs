@@ -61,9 +61,21 @@ impl Policy {
     /// # Errors
     /// Sets that are not there.
     pub fn of_sets(sets: &[SetName]) -> Result<Self, Problems> {
-        let items = sets.iter().map(|set| format!("  - use: {set}\n"));
-        let text = format!("version: 1\nrules:\n{}", items.collect::<String>());
-        Self::compile(vec![Document::parse(&PathBuf::from("--use"), &text)])
+        Self::with_sets(Vec::new(), sets)
+    }
+
+    /// The policy of documents and, tried after them, of permission sets, each once.
+    ///
+    /// # Errors
+    /// What is wrong with the documents, and sets that are not there.
+    pub fn with_sets(mut documents: Vec<Document>, sets: &[SetName]) -> Result<Self, Problems> {
+        if !sets.is_empty() {
+            let once = sets.iter().enumerate().filter(|(index, set)| !sets[..*index].contains(set));
+            let items: String = once.map(|(_, set)| format!("  - use: {set}\n")).collect();
+            let text = format!("version: 1\nrules:\n{items}");
+            documents.push(Document::parse(&PathBuf::from("--use"), &text));
+        }
+        Self::compile(documents)
     }
 
     /// Runs a provider's own tests: those that name a permission set against the policy that uses

@@ -1,23 +1,76 @@
-//! How a connection authenticates and where, read from the flags of `connection add`.
+//! How a connection authenticates and where: as its provider says, or as the flags of
+//! `connection add` do.
 
 use serde_json::{Map, Value};
 
 use super::Add;
 use crate::cli::failure::Failure;
-use crate::model::{Binding, HostPattern, Strategy};
+use crate::cli::input::Wanted;
+use crate::config::{Catalogue, Provider};
+use crate::model::{Binding, Bindings, HostPattern, Strategy};
 
-/// Reads how and where a connection authenticates.
-pub(super) fn binding(args: &Add) -> Result<Binding, Failure> {
-    if args.provider.is_some() {
-        return Err(Failure::usage("--provider is not available yet: say --strategy and --host"));
+/// What a connection is made for.
+#[derive(Debug)]
+pub(super) struct Contract {
+    /// The provider whose contract it is.
+    pub(super) provider: Option<&'static Provider>,
+    /// Where it may go, and how.
+    pub(super) bindings: Vec<Binding>,
+    /// The zones of its wildcards are ours, or the provider's alone.
+    pub(super) owned: bool,
+}
+
+/// Reads how and where a connection authenticates. Without provider and strategy, the provider is
+/// the connection's name.
+pub(super) fn contract(args: &Add) -> Result<Contract, Failure> {
+    let catalogue = Catalogue::built_in();
+    let said = [
+        ("--strategy", args.strategy.is_some()),
+        ("--host", !args.host.is_empty()),
+        ("--set", !args.settings.is_empty()),
+        ("--owned", args.owned),
+    ];
+    let said = said.iter().find(|(_, is_said)| *is_said).map(|(flag, _)| *flag);
+    let named = match (&args.provider, &args.strategy) {
+        (None, Some(strategy)) => return of_flags(args, strategy),
+        (Some(provider), _) => provider.as_str(),
+        (None, None) => args.name.as_str(),
+    };
+    match (catalogue.provider(named), said) {
+        (Some(provider), None) => Ok(Contract {
+            provider: Some(provider),
+            bindings: provider.bindings.iter().cloned().collect(),
+            owned: provider.owned,
+        }),
+        (Some(_), Some(flag)) => Err(Failure::usage(format!(
+            "{flag} does not stand beside the provider {named}, which says itself where its credentials go, and how; \
+             for a contract of your own, say --strategy and --host, and no --provider"
+        ))),
+        (None, Some(flag)) if args.provider.is_none() => {
+            Err(Failure::usage(format!("{flag} needs --strategy: how does {named} authenticate?")))
+        }
+        (None, _) => Err(Failure::usage(format!(
+            "{}\n\nFor another service, say how it authenticates and where, such as:\n\n  \
+             nexus-sidecar connection add {} --strategy oauth2 --host api.example.com\n",
+            catalogue.unknown(named),
+            args.name
+        ))),
     }
-    let name = &args.name;
-    let strategy = args.strategy.as_deref().ok_or_else(|| {
-        Failure::usage(format!(
-            "how does {name} authenticate, and where? There is no catalogue of providers yet: say --strategy and \
-             --host, such as: nexus-sidecar connection add {name} --strategy oauth2 --host api.{name}.com"
-        ))
-    })?;
+}
+
+/// The fields that a connection cannot do without, each once, in its provider's order and with
+/// its provider's words.
+pub(super) fn wanted<'a>(bindings: &'a Bindings, provider: Option<&'a Provider>) -> Vec<Wanted<'a>> {
+    let mut names: Vec<&str> = bindings.iter().flat_map(|binding| binding.strategy.required_fields()).collect();
+    let documented = provider.map_or(&[][..], |provider| &provider.fields);
+    let place = |name: &str| documented.iter().position(|field| field.name == name);
+    names.sort_unstable_by_key(|name| (place(name).unwrap_or(usize::MAX), *name));
+    names.dedup();
+    let wanted = |name| Wanted { name, about: place(name).map(|place| documented[place].about.as_str()) };
+    names.into_iter().map(wanted).collect()
+}
+
+fn of_flags(args: &Add, strategy: &str) -> Result<Contract, Failure> {
     let strategy = Strategy::from_settings(strategy, &settings(&args.settings)?);
     let strategy = strategy.map_err(|error| Failure::usage(&error))?;
     if args.host.is_empty() {
@@ -33,7 +86,7 @@ pub(super) fn binding(args: &Add) -> Result<Binding, Failure> {
     let hosts = args.host.iter().map(pattern).collect::<Result<Vec<_>, _>>()?;
     match hosts.iter().enumerate().find(|(index, host)| hosts[..*index].contains(host)) {
         Some((_, twice)) => Err(Failure::usage(format!("the host {twice} is given twice"))),
-        None => Ok(Binding { hosts, strategy }),
+        None => Ok(Contract { provider: None, bindings: vec![Binding { hosts, strategy }], owned: args.owned }),
     }
 }
 

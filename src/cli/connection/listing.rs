@@ -7,29 +7,31 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::authority::Connection;
+use crate::config::Provider;
 use crate::model::Binding;
 
-const HEADINGS: [&str; 6] = ["NAME", "STATE", "STRATEGY", "HOSTS", "VERSION", "EXPIRES"];
+const HEADINGS: [&str; 7] = ["NAME", "PROVIDER", "STATE", "STRATEGY", "HOSTS", "VERSION", "EXPIRES"];
 
 /// A table, one line a connection.
 pub(super) fn table(connections: &[Connection]) -> String {
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     rows.extend(connections.iter().map(cells));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: [usize; 6] = std::array::from_fn(width);
-    let line = |row: &[String; 6]| {
+    let widths: [usize; 7] = std::array::from_fn(width);
+    let line = |row: &[String; 7]| {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     rows.iter().map(line).collect()
 }
 
-fn cells(connection: &Connection) -> [String; 6] {
+fn cells(connection: &Connection) -> [String; 7] {
     let mut strategies: Vec<&str> = connection.bindings.iter().map(|binding| binding.strategy.kind()).collect();
     strategies.dedup();
     let hosts: Vec<String> = connection.bindings.hosts().map(ToString::to_string).collect();
     [
         connection.name.to_string(),
+        connection.provider.clone().unwrap_or_else(|| "-".to_owned()),
         connection.state.as_str().to_owned(),
         strategies.join(","),
         hosts.join(","),
@@ -43,6 +45,7 @@ pub(super) fn detail(connection: &Connection) -> String {
     let mut lines = vec![
         ("name", connection.name.to_string()),
         ("id", connection.id.clone()),
+        ("provider", connection.provider.clone().unwrap_or_else(|| "none".to_owned())),
         ("state", connection.state.as_str().to_owned()),
         ("version", connection.version.to_string()),
         ("fields", connection.field_names.join(", ")),
@@ -70,6 +73,7 @@ pub(super) fn as_json(connection: &Connection) -> Value {
     json!({
         "name": connection.name.as_str(),
         "id": connection.id,
+        "provider": connection.provider,
         "state": connection.state.as_str(),
         "version": connection.version,
         "bindings": connection.bindings.iter().map(line).collect::<Vec<_>>(),
@@ -84,8 +88,19 @@ pub(super) fn as_json(connection: &Connection) -> Value {
 /// In one line: what was made or changed.
 pub(super) fn summary(connection: &Connection) -> String {
     let hosts: Vec<String> = connection.bindings.hosts().map(ToString::to_string).collect();
-    let kinds = &cells(connection)[2];
+    let kinds = &cells(connection)[3];
     format!("connection {}: {kinds} at {}, version {}", connection.name, hosts.join(", "), connection.version)
+}
+
+/// What a connection of a provider can be used for at once.
+pub(super) fn next(connection: &Connection, provider: &Provider) -> Option<String> {
+    let set = provider.sets.iter().find(|set| &*set.name.set == "read").or(provider.sets.first())?;
+    let name = &connection.name;
+    Some(if *name == provider.connection {
+        format!("next: nexus-sidecar run --use {} -- CMD", set.name)
+    } else {
+        format!("next: borrow it in a policy, with the rule {{ use: {}, connection: {name} }}", set.name)
+    })
 }
 
 fn hosts(binding: &Binding) -> Vec<String> {
@@ -114,6 +129,7 @@ mod tests {
 
     use super::*;
     use crate::authority::State;
+    use crate::config::Catalogue;
     use crate::model::{Bindings, ConnectionName, HostPattern, Strategy};
 
     fn connection(name: &str) -> Connection {
@@ -124,6 +140,7 @@ mod tests {
         Connection {
             id: "id-1".into(),
             name: ConnectionName::parse(name).unwrap(),
+            provider: Some("github".into()),
             state: State::Active,
             version: 2,
             bindings: Bindings::new(vec![binding], false).unwrap(),
@@ -149,6 +166,7 @@ mod tests {
     fn a_detail_names_fields_and_settings() {
         let shown = detail(&connection("a"));
         for want in [
+            "provider  github",
             "fields    api_key",
             "setting   value_prefix = \"Bearer \"",
             "made      2027-01-15T08:00:00Z",
@@ -156,7 +174,17 @@ mod tests {
         ] {
             assert!(shown.contains(want), "{shown}");
         }
+        assert_eq!(as_json(&connection("a"))["provider"], "github");
+        assert!(detail(&Connection { provider: None, ..connection("a") }).contains("provider  none"));
         assert_eq!(as_json(&connection("a"))["bindings"][0]["strategy"]["type"], "header");
         assert_eq!(summary(&connection("a")), "connection a: header at api.example.com, example.com, version 2");
+    }
+
+    #[test]
+    fn what_comes_next_is_a_command_or_a_rule() {
+        let github = Catalogue::built_in().provider("github").unwrap();
+        let said = |name: &str| next(&connection(name), github).unwrap();
+        assert_eq!(said("github"), "next: nexus-sidecar run --use github/read@1 -- CMD");
+        assert!(said("work").ends_with("{ use: github/read@1, connection: work }"), "{}", said("work"));
     }
 }

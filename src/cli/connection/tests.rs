@@ -13,10 +13,47 @@ fn parse(arguments: &[&str]) -> Result<Args, clap::Error> {
     Line::try_parse_from([&["connection"], arguments].concat()).map(|line| line.args)
 }
 
-fn bound(arguments: &[&str]) -> Result<Binding, Failure> {
-    match parse(&[&["add", "github"], arguments].concat()).unwrap().command {
-        Command::Add(args) => binding(&args),
+fn made(name: &str, arguments: &[&str]) -> Result<Contract, Failure> {
+    match parse(&[&["add", name], arguments].concat()).unwrap().command {
+        Command::Add(args) => contract(&args),
         _ => panic!("it is an add"),
+    }
+}
+
+fn bound(arguments: &[&str]) -> Result<Binding, Failure> {
+    made("mine", arguments).map(|contract| contract.bindings.into_iter().next().unwrap())
+}
+
+#[test]
+fn a_providers_contract_is_the_providers() {
+    for (name, arguments) in [("github", &[][..]), ("work", &["--provider", "github"])] {
+        let contract = made(name, arguments).unwrap();
+        let github = contract.provider.unwrap();
+        assert_eq!(github.connection.as_str(), "github");
+        let bindings = Bindings::new(contract.bindings, contract.owned).unwrap();
+        assert_eq!(bindings, github.bindings);
+        let wanted = wanted(&bindings, contract.provider);
+        assert_eq!(wanted.iter().map(|field| field.name).collect::<Vec<_>>(), ["token"], "once, for both strategies");
+        assert!(wanted[0].about.is_some());
+    }
+    let own = made("github", &["--strategy", "oauth2", "--host", "ghe.example.com"]).unwrap();
+    assert!(own.provider.is_none(), "a strategy makes it a contract of one's own");
+}
+
+#[test]
+fn a_provider_that_cannot_be_meant_is_refused_with_the_reason() {
+    for (name, arguments, want) in [
+        ("githbu", &[][..], "did you mean github? there are "),
+        ("nowhere", &[], "nexus-sidecar connection add nowhere --strategy oauth2 --host"),
+        ("work", &["--provider", "gihub"], "did you mean github?"),
+        ("work", &["--provider", "github", "--strategy", "oauth2"], "--strategy does not stand beside the provider"),
+        ("github", &["--host", "api.github.com"], "--host does not stand beside the provider github"),
+        ("github", &["--owned"], "--owned does not stand beside"),
+        ("github", &["--set", "a=b"], "--set does not stand beside"),
+        ("mine", &["--host", "a.example"], "--host needs --strategy"),
+    ] {
+        let failure = made(name, arguments).unwrap_err();
+        assert!(failure.code() == 2 && failure.message().contains(want), "{}", failure.message());
     }
 }
 
@@ -43,9 +80,7 @@ fn a_contract_is_read_from_its_flags() {
 #[test]
 fn what_cannot_be_is_said_with_exit_code_2() {
     for (arguments, want) in [
-        (&["--host", "a.example"][..], "no catalogue of providers yet"),
-        (&["--provider", "github"], "--provider is not available yet"),
-        (&["--strategy", "oauth2"], "say --host"),
+        (&["--strategy", "oauth2"][..], "say --host"),
         (&["--strategy", "magic", "--host", "a.example"], "unknown strategy type"),
         (&["--strategy", "oauth2", "--set", "x=y", "--host", "a.example"], "has no setting \"x\""),
         (&["--strategy", "query_param", "--host", "a.example"], "needs the setting param_name"),

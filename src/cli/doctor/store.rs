@@ -131,6 +131,7 @@ mod tests {
         let connection = Connection {
             id: "id".into(),
             name: ConnectionName::parse("c").unwrap(),
+            provider: None,
             state,
             version: 3,
             bindings: Bindings::new(vec![Binding { hosts: vec![bound], strategy: Strategy::OAuth2 }], false).unwrap(),

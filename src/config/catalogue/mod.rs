@@ -169,10 +169,8 @@ impl Catalogue {
     /// Says that there is no such provider, and which one may be meant.
     pub fn unknown(&self, name: &str) -> SetNameError {
         let known: Vec<&str> = self.providers.iter().map(|provider| provider.connection.as_str()).collect();
-        let advice = match did_you_mean(name, known.iter().copied()) {
-            Some(meant) => format!("did you mean {meant}?"),
-            None => format!("there are {}", known.join(", ")),
-        };
+        let meant = did_you_mean(name, known.iter().copied()).map(|meant| format!("did you mean {meant}? "));
+        let advice = format!("{}there are {}", meant.unwrap_or_default(), known.join(", "));
         SetNameError::Provider { name: name.to_owned(), advice }
     }
 }

@@ -92,7 +92,14 @@ fn debug_and_errors_show_no_secret() {
     let binding = || Binding { hosts: hosts.clone(), strategy: Strategy::OAuth2 };
     let mut shown = format!("{:?} {:#?} {:?}", secret(), secret(), fields);
     let name = || ConnectionName::parse("api").unwrap();
-    let new = NewConnection { name: name(), bindings: vec![binding()], owned: false, fields, expires_at: None };
+    let new = NewConnection {
+        name: name(),
+        provider: None,
+        bindings: vec![binding()],
+        owned: false,
+        fields,
+        expires_at: None,
+    };
     shown += &format!("{new:?} {new:#?}");
     let memory = MemoryConnection {
         name: name(),

@@ -1,5 +1,5 @@
 //! Where the values of fields come from: never from the command line, which every process of this
-//! machine can read.
+//! machine can read. `connection` keeps them in the store, `run` in memory.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::cli::failure::Failure;
 use crate::model::{Fields, Secret};
 
 /// The longest value, and the longest JSON object of values, in bytes.
 const LONGEST: u64 = 1 << 20;
+
+const FORM: &str = "NAME=SOURCE, such as token=env:GITHUB_TOKEN";
 
 /// A field and its source, as `--field` names them.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,11 +35,12 @@ enum Source {
 }
 
 impl FieldSource {
-    /// Reads `NAME=SOURCE`. What is no source may be a secret, so that no error quotes it.
-    pub(super) fn parse(text: &str) -> Result<Self, Failure> {
+    /// Reads `NAME=SOURCE`; `form` says what that looks like. What is no source may be a secret, so
+    /// that no error quotes it.
+    pub(super) fn parse(text: &str, form: &str) -> Result<Self, Failure> {
         let (name, source) = match text.split_once('=') {
             Some((name, source)) if is_name(name) => (name, source),
-            _ => return Err(Failure::usage("--field takes NAME=SOURCE, such as token=env:GITHUB_TOKEN")),
+            _ => return Err(Failure::usage(format!("--field takes {form}"))),
         };
         let source = if source == "-" {
             Source::StandardInput
@@ -47,11 +51,33 @@ impl FieldSource {
         } else {
             return Err(Failure::usage(format!(
                 "--field {name}=… takes no value: every process of this machine can read a command line. \
-                 Use {name}=- (one line of standard input), {name}=@FILE or {name}=env:VARIABLE; \
-                 or leave it out to be asked for it"
+                 Use {name}=- (one line of standard input), {name}=@FILE or {name}=env:VARIABLE"
             )));
         };
         Ok(Self { name: name.to_owned(), source })
+    }
+
+    /// The field.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same source for a field of another name.
+    pub(super) fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), source: self.source }
+    }
+
+    /// The environment variable that it is read from.
+    pub(super) fn variable(&self) -> Option<&str> {
+        match &self.source {
+            Source::Variable(name) => Some(name),
+            Source::StandardInput | Source::File(_) => None,
+        }
+    }
+
+    /// Tells whether it is a line of standard input, which can be read once.
+    pub(super) fn is_standard_input(&self) -> bool {
+        self.source == Source::StandardInput
     }
 }
 
@@ -59,12 +85,30 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
 }
 
-/// What values are read from; a terminal is asked, anything else is read.
+/// What values are read from; a terminal is asked without echo, anything else is read.
 pub(super) struct Input<'a> {
     pub(super) stdin: &'a mut dyn BufRead,
     pub(super) is_terminal: bool,
     pub(super) variable: &'a dyn Fn(&str) -> Option<OsString>,
     pub(super) ask: &'a dyn Fn(&str) -> io::Result<Secret>,
+}
+
+/// A field that a connection cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wanted<'a> {
+    /// Its name.
+    pub(super) name: &'a str,
+    /// What it is and where it comes from, where a provider says so.
+    pub(super) about: Option<&'a str>,
+}
+
+impl fmt::Display for Wanted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.about {
+            Some(about) => write!(f, "{} ({about})", self.name),
+            None => f.write_str(self.name),
+        }
+    }
 }
 
 /// What was given on the command line about values.
@@ -77,14 +121,14 @@ pub(super) struct Given {
 impl Given {
     /// Checks `--field` and `--fields` together: standard input can be read once.
     pub(super) fn new(fields: &[String], object: bool) -> Result<Self, Failure> {
-        let sources = fields.iter().map(|text| FieldSource::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let sources = fields.iter().map(|text| FieldSource::parse(text, FORM)).collect::<Result<Vec<_>, _>>()?;
         let given = Self { sources, object };
         for (index, one) in given.sources.iter().enumerate() {
             if given.sources[..index].iter().any(|other| other.name == one.name) {
                 return Err(given_twice(&one.name));
             }
         }
-        let readers = given.sources.iter().filter(|field| field.source == Source::StandardInput).count();
+        let readers = given.sources.iter().filter(|field| field.is_standard_input()).count();
         if readers + usize::from(object) > 1 {
             return Err(Failure::usage(
                 "standard input can fill one field only: use @FILE or env:VARIABLE, or --fields -",
@@ -99,7 +143,7 @@ impl Given {
     }
 
     fn reads_standard_input(&self) -> bool {
-        self.object || self.sources.iter().any(|field| field.source == Source::StandardInput)
+        self.object || self.sources.iter().any(FieldSource::is_standard_input)
     }
 }
 
@@ -107,61 +151,88 @@ impl Input<'_> {
     /// Reads what was given.
     pub(super) fn read(&mut self, given: &Given) -> Result<Fields, Failure> {
         let mut fields = if given.object { self.object()? } else { Fields::new() };
-        for FieldSource { name, source } in &given.sources {
-            let value = match source {
-                Source::StandardInput => self.line(name)?,
-                Source::File(path) => file(path).map_err(|error| {
-                    Failure::failed(format!("cannot read {} for the field {name}: {error}", path.display()))
-                })?,
-                Source::Variable(variable) => {
-                    let value = (self.variable)(variable);
-                    let value = value.ok_or_else(|| {
-                        Failure::usage(format!("the environment variable {variable} for the field {name} is not set"))
-                    })?;
-                    Secret::new(value.into_encoded_bytes())
-                }
-            };
-            insert(&mut fields, name, value)?;
+        for field in &given.sources {
+            let value = self.value(field)?;
+            insert(&mut fields, &field.name, value)?;
         }
         Ok(fields)
     }
 
-    /// Fills what is missing of `wanted`: asked for at a terminal; a single one from one line of
-    /// standard input.
-    pub(super) fn fill(&mut self, given: &Given, wanted: &[&str], fields: &mut Fields) -> Result<(), Failure> {
-        let missing: Vec<&str> = wanted.iter().copied().filter(|name| fields.get(name).is_none()).collect();
+    /// Reads one value from its source.
+    pub(super) fn value(&mut self, FieldSource { name, source }: &FieldSource) -> Result<Secret, Failure> {
+        match source {
+            // What a person types there would be seen.
+            Source::StandardInput if self.is_terminal => self.ask(&Wanted { name, about: None }),
+            Source::StandardInput => self.line(&Wanted { name, about: None }),
+            Source::File(path) => file(path).map_err(|error| {
+                Failure::failed(format!("cannot read {} for the field {name}: {error}", path.display()))
+            }),
+            Source::Variable(variable) => {
+                let value = (self.variable)(variable);
+                let value = value.ok_or_else(|| {
+                    Failure::usage(format!("the environment variable {variable} for the field {name} is not set"))
+                })?;
+                Ok(Secret::new(value.into_encoded_bytes()))
+            }
+        }
+    }
+
+    /// Fills what is missing of `wanted`: asked for at a terminal; a single one from the one line
+    /// that standard input holds.
+    pub(super) fn fill(&mut self, given: &Given, wanted: &[Wanted<'_>], fields: &mut Fields) -> Result<(), Failure> {
+        let missing: Vec<&Wanted<'_>> = wanted.iter().filter(|wanted| fields.get(wanted.name).is_none()).collect();
         if missing.is_empty() {
             return Ok(());
         }
         if self.is_terminal {
-            for name in missing {
-                let value = (self.ask)(&format!("{name}: "));
-                let value =
-                    value.map_err(|error| Failure::failed(format!("cannot ask for the field {name}: {error}")))?;
-                fields.insert(name, value);
+            for wanted in missing {
+                fields.insert(wanted.name, self.ask(wanted)?);
             }
             return Ok(());
         }
         match missing[..] {
-            [name] if !given.reads_standard_input() => {
-                fields.insert(name, self.line(name)?);
+            [wanted] if !given.reads_standard_input() => {
+                let value = self.line(wanted)?;
+                self.nothing_more(wanted)?;
+                fields.insert(wanted.name, value);
                 Ok(())
             }
             _ => Err(Failure::usage(format!(
                 "not given: {}. Use --field NAME=@FILE or NAME=env:VARIABLE, --fields - with a JSON object, or a terminal",
-                missing.join(", ")
+                missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             ))),
         }
     }
 
+    fn ask(&self, wanted: &Wanted<'_>) -> Result<Secret, Failure> {
+        let value = (self.ask)(&format!("{wanted}: "));
+        value.map_err(|error| Failure::failed(format!("cannot ask for the field {}: {error}", wanted.name)))
+    }
+
+    /// Two lines are no token: which one would be meant?
+    fn nothing_more(&mut self, wanted: &Wanted<'_>) -> Result<(), Failure> {
+        let mut rest = Zeroizing::new(Vec::with_capacity(4096));
+        let read = (&mut *self.stdin).take(LONGEST).read_to_end(&mut rest);
+        match read {
+            Ok(_) if rest.trim_ascii().is_empty() => Ok(()),
+            Ok(_) => Err(Failure::usage(format!(
+                "standard input holds more than one line for the field {}: give that line alone, or --field {}=@FILE",
+                wanted.name, wanted.name
+            ))),
+            Err(error) => Err(cannot_read(wanted.name, &error)),
+        }
+    }
+
     /// One line of standard input, without its end.
-    fn line(&mut self, name: &str) -> Result<Secret, Failure> {
+    fn line(&mut self, wanted: &Wanted<'_>) -> Result<Secret, Failure> {
         let mut line = Vec::with_capacity(4096);
         let read = (&mut *self.stdin).take(LONGEST).read_until(b'\n', &mut line);
-        read.map_err(|error| Failure::failed(format!("cannot read standard input for the field {name}: {error}")))?;
+        read.map_err(|error| cannot_read(wanted.name, &error))?;
         trim_end(&mut line);
         if line.is_empty() {
-            return Err(Failure::usage(format!("standard input holds no value for the field {name}")));
+            return Err(Failure::usage(format!(
+                "standard input holds no value for the field {wanted}: is what should give it empty?"
+            )));
         }
         Ok(Secret::new(line))
     }
@@ -205,6 +276,10 @@ impl<'de> Visitor<'de> for MembersVisitor {
         }
         Ok(Members(members))
     }
+}
+
+fn cannot_read(name: &str, error: &io::Error) -> Failure {
+    Failure::failed(format!("cannot read standard input for the field {name}: {error}"))
 }
 
 /// Of two values for one field, neither is meant.
@@ -251,7 +326,8 @@ mod tests {
         let texts: Vec<String> = fields.iter().map(|&text| text.to_owned()).collect();
         let given = Given::new(&texts, object)?;
         let mut read = input.read(&given)?;
-        input.fill(&given, wanted, &mut read)?;
+        let wanted: Vec<Wanted<'_>> = wanted.iter().map(|name| Wanted { name, about: None }).collect();
+        input.fill(&given, &wanted, &mut read)?;
         let pair = |(name, value): (&str, &Secret)| format!("{name}={}", value.expose_str().unwrap());
         Ok(read.iter().map(pair).collect::<Vec<_>>().join(";"))
     }
@@ -280,10 +356,25 @@ mod tests {
     #[test]
     fn a_value_on_the_command_line_is_refused_and_not_repeated() {
         for text in ["t=hunter2", "hunter2", "t=", "t=@", "t=env:", "=hunter2", "a b=hunter2", "t=--"] {
-            let failure = FieldSource::parse(text).unwrap_err();
+            let failure = FieldSource::parse(text, FORM).unwrap_err();
             assert_eq!(failure.code(), 2, "{text}");
             assert!(!failure.message().contains("hunter2"), "{}", failure.message());
         }
+    }
+
+    #[test]
+    fn a_person_is_told_what_a_field_is() {
+        let wanted = Wanted { name: "token", about: Some("where it is") };
+        let mut asked = Fields::new();
+        let given = Given::new(&[], false).unwrap();
+        let mut nothing: &[u8] = b"";
+        let ask = |prompt: &str| Ok(Secret::new(prompt));
+        let mut input = Input { stdin: &mut nothing, is_terminal: true, variable: &|_| None, ask: &ask };
+        input.fill(&given, &[wanted], &mut asked).unwrap();
+        assert_eq!(asked.get("token").unwrap().expose_str(), Some("token (where it is): "));
+        input.is_terminal = false;
+        let failure = input.fill(&given, &[wanted], &mut Fields::new()).unwrap_err();
+        assert!(failure.message().contains("token (where it is)"), "{}", failure.message());
     }
 
     #[test]
@@ -291,12 +382,13 @@ mod tests {
         let two = &["username", "password"];
         let asked = "password=asked password;username=asked username";
         assert_eq!(collect(&[], false, two, "ignored", true).as_deref(), Ok(asked));
-        let one = collect(&["username=env:V"], false, two, "pw\n", false);
+        let one = collect(&["username=env:V"], false, two, "pw\n \n", false);
         assert_eq!(one.as_deref(), Ok("password=pw;username=from-variable"));
         for (fields, object, stdin, want) in [
             (&[][..], false, "x\n", "username, password"),
             (&["username=-"], false, "x\ny\n", "password"),
             (&["username=env:V"], false, "", "no value for the field password"),
+            (&["username=env:V"], false, "pw\nmore\n", "more than one line for the field password"),
             (&[], true, r#"{"username": "x"}"#, "password"),
             (&[], true, r#"{"username": 7, "password": "x"}"#, "the field username"),
             (&[], true, "hunter2", "JSON object"),
