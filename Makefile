@@ -2,8 +2,12 @@
 # make test           everything, installing what it needs; ends with seconds per step
 # make bench          the macro benchmark
 # make clients        real clients through `run`; one of them: make clients ONLY=curl
+# make dist           the release: a static binary and what belongs to it, into target/dist
+# make dist-check     the release as a new user meets it, in an empty root
+# make first-hour     the same with the binary of `make release`
 # make install-tools  what `clients` needs: packages, Python, JavaScript runtimes, Go, an S3 server
-.PHONY: check fmt lint unit doc test release demo demo-tamper clients bench bench-seed install-tools
+.PHONY: check fmt lint unit doc test release demo demo-tamper clients bench bench-seed dist dist-check first-hour \
+  install-tools
 
 SIDECAR := target/release/nexus-sidecar
 
@@ -49,6 +53,17 @@ bench:
 
 bench-seed:
 	cargo bench --bench macro -- --short
+
+dist:
+	dist/build.sh
+
+dist-check: dist
+	dist/check.sh
+	python3 tests/firsthour/run.py --tarball target/dist/*.tar.gz
+
+first-hour: release
+	dist/pack.sh $(SIDECAR) target/first-hour
+	python3 tests/firsthour/run.py --tarball target/first-hour/*.tar.gz; test $$? -eq 0 -o $$? -eq 77
 
 install-tools:
 	tests/clients/install.sh

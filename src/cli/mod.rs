@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::dial;
+
 mod audit;
 mod client;
 mod completions;
@@ -86,6 +88,7 @@ enum Command {
 
 /// Parses the command line, runs the command and answers its exit code.
 pub fn main() -> ExitCode {
+    dial::resolve_without_plugins();
     match parsed().command {
         Command::Run(args) => run::run(args),
         Command::Proxy(args) => proxy::run(args),

@@ -9,6 +9,7 @@ mod address;
 mod client;
 mod connect;
 mod error;
+mod names;
 mod probe;
 mod resolve;
 mod vetted;
@@ -29,6 +30,7 @@ use crate::tls::Roots;
 
 pub use address::Kind;
 pub use error::{DialError, Stage};
+pub use names::resolve_without_plugins;
 pub use probe::probe;
 pub use vetted::Vetted;
 

@@ -22,7 +22,7 @@ NAMES = ["api.test", "git.test", "s3.eu-west-1.test", "pypi.test", "npm.test", "
 class Certificates:
     """A CA of our own and one certificate for every name."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, names=tuple(NAMES)):
         folder = pathlib.Path(folder)
         self.ca = folder / "ca.pem"
         key, request, leaf = folder / "key.pem", folder / "leaf.csr", folder / "leaf.pem"
@@ -30,7 +30,7 @@ class Certificates:
         extensions.write_text(
             "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n"
             "extendedKeyUsage=serverAuth\nauthorityKeyIdentifier=keyid\n"
-            f"subjectAltName={','.join('DNS:' + name for name in NAMES)}\n"
+            f"subjectAltName={','.join('DNS:' + name for name in names)}\n"
         )
         new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
         openssl("req", "-x509", *new_key, "-keyout", folder / "ca.key", "-out", self.ca, "-days", "2",
@@ -60,7 +60,7 @@ class Seen:
 class Service:
     """A TLS server; `answer(seen)` returns (status, headers, body). What it saw is in `seen`."""
 
-    def __init__(self, certificates, answer):
+    def __init__(self, certificates, answer, address=("127.0.0.1", 0)):
         self.seen, seen = [], threading.Lock()
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -85,7 +85,7 @@ class Service:
             def log_message(self, *_):
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = http.server.ThreadingHTTPServer(address, Handler)
         self._server.daemon_threads = True
         # The handshake waits for the first read, in the connection's own thread.
         self._server.socket = certificates.context.wrap_socket(

@@ -1,6 +1,6 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -31,13 +31,19 @@ fn read(path: &Path) -> Result<Secret, KeyError> {
     if !about.is_file() {
         return Err(KeyError::NotAFile { path: path.to_owned() });
     }
-    let mode = about.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    let mode = about.mode() & 0o777;
+    if exposed(mode, about.uid(), about.gid()) {
         return Err(KeyError::Exposed { path: path.to_owned(), mode });
     }
     let mut text = Zeroizing::new(Vec::with_capacity(LONGEST as usize));
     file.take(LONGEST).read_to_end(&mut text).map_err(cannot("read the key file", path))?;
     parse(&text, || format!("the key file {}", path.display()))
+}
+
+/// Whether others than its owner may use it. A credential of systemd is as good as private: root's,
+/// and the service is let in by an access list, which shows as the right of root's group to read.
+fn exposed(mode: u32, owner: u32, group: u32) -> bool {
+    mode & 0o077 != 0 && (mode, owner, group) != (0o440, 0, 0)
 }
 
 /// Makes a key file, mode 0600, whole or not at all. Where another process was faster, its key
@@ -64,4 +70,21 @@ pub(super) fn write_whole(folder: &Path, path: &Path, text: &[u8]) -> io::Result
     file.as_file().sync_all()?;
     file.persist_noclobber(path).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_its_owners_alone_or_a_credential_of_systemd() {
+        for (mode, owner, group) in [(0o600, 1000, 1000), (0o400, 1000, 1000), (0o440, 0, 0), (0o600, 0, 0)] {
+            assert!(!exposed(mode, owner, group), "{mode:o} {owner} {group}");
+        }
+        for (mode, owner, group) in
+            [(0o440, 1000, 1000), (0o440, 0, 1000), (0o440, 1000, 0), (0o640, 0, 0), (0o444, 0, 0), (0o604, 0, 0)]
+        {
+            assert!(exposed(mode, owner, group), "{mode:o} {owner} {group}");
+        }
+    }
 }
