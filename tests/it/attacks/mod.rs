@@ -1,6 +1,7 @@
 //! Attacks by a hostile agent and a hostile destination, one file per direction. After each,
 //! somebody else's good request still succeeds.
 
+mod child;
 mod frames;
 mod h2;
 mod origin;
