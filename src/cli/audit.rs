@@ -17,8 +17,21 @@ mod when;
 /// How often new lines are looked for.
 const LOOK: Duration = Duration::from_millis(200);
 
+const EXAMPLES: &str = "\
+Examples:
+  nexus-sidecar audit tail --follow
+  nexus-sidecar audit query --since 1h
+  nexus-sidecar audit verify";
+
+const TAIL: &str = "\
+Examples:
+  nexus-sidecar audit tail
+  nexus-sidecar audit tail -n 100 --follow
+  nexus-sidecar audit tail --json --config nexus-sidecar.yaml";
+
 /// Reads what was recorded: follow it, search it, or prove that nobody changed it.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -36,6 +49,7 @@ enum Command {
 /// One row a request, at its end: when (UTC), who, how it ended, what, with which connection, and
 /// how long it took.
 #[derive(clap::Args)]
+#[command(after_help = TAIL)]
 struct TailArgs {
     #[command(flatten)]
     place: Place,
@@ -55,7 +69,7 @@ struct TailArgs {
 /// Exit code 0: nothing was found; 1: something was. It prints heads: kept elsewhere and given
 /// to --head later, they show whether what is here now still begins with what was here then.
 #[derive(clap::Args)]
-#[command(after_help = audit::LIMITS)]
+#[command(after_help = verify_help())]
 struct VerifyArgs {
     #[command(flatten)]
     place: Place,
@@ -68,6 +82,15 @@ struct VerifyArgs {
     /// The report as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Examples, and what a chain of MACs cannot show.
+fn verify_help() -> String {
+    format!(
+        "Examples:\n  nexus-sidecar audit verify\n  \
+         nexus-sidecar audit verify --head \"$(cat head-of-yesterday.json)\"\n\n{}",
+        audit::LIMITS
+    )
 }
 
 #[derive(clap::Args)]

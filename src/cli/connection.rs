@@ -21,6 +21,7 @@ use crate::model::{Bindings, ConnectionName};
 use crate::telemetry::{Clock as _, SystemClock};
 
 mod contract;
+mod examples;
 mod listing;
 
 const ADD: &str = "\
@@ -57,6 +58,7 @@ Examples:
 /// They lie sealed in a store on this machine, and sidecars that run follow every change within a
 /// second. No command shows a credential.
 #[derive(clap::Args)]
+#[command(after_help = examples::ALL)]
 pub(super) struct Args {
     /// The configuration that says where store and key are [default: the user's own, if there is one]
     #[arg(long, value_name = "FILE", global = true)]
@@ -73,13 +75,14 @@ enum Command {
     /// on first use.
     Add(Add),
     /// List all connections
-    #[command(visible_alias = "ls")]
+    #[command(visible_alias = "ls", after_help = examples::LIST)]
     List {
         /// As a JSON array
         #[arg(long)]
         json: bool,
     },
     /// Show one connection: hosts, settings, and the names of its fields
+    #[command(after_help = examples::SHOW)]
     Show {
         /// Its name
         #[arg(value_parser = ConnectionName::parse)]
@@ -92,8 +95,10 @@ enum Command {
     ///
     /// Fields that are not given stay as they are; --expires-at alone changes the end alone. Without
     /// either, all fields are asked for.
+    #[command(after_help = examples::SET)]
     Set(Set),
     /// Delete a connection and its credentials; what runs with them is closed
+    #[command(after_help = examples::DELETE)]
     Delete {
         /// Its name
         #[arg(value_parser = ConnectionName::parse)]

@@ -23,12 +23,19 @@ Try next:   nexus-sidecar run -- curl https://api.github.com/user    (it says wh
 /// What a shell answers for a command that SIGINT ended.
 const INTERRUPTED: u8 = 130;
 
+const EXAMPLES: &str = "\
+Examples:
+  nexus-sidecar demo
+  nexus-sidecar demo --json
+  nexus-sidecar demo --tamper      it must fail: the audit is found to be changed";
+
 /// See the whole loop work on this machine alone: an agent, three services, no credential
 ///
 /// Starts a ticket API, an object store and a chat that really check credentials, and an agent (a
 /// shell script with curl) that has none; the sidecar stands between them. Needs no network, no
 /// configuration and no privileges, and leaves nothing behind. Exits 0 only if every check held.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Change one byte of the audit before it is verified: the demonstration must then fail
     #[arg(long)]

@@ -114,4 +114,68 @@ mod tests {
         walk(&mut Cli::command(), &mut wide);
         assert!(wide.is_empty(), "{}", wide.join("\n"));
     }
+
+    /// Every command below a command, itself included, under its whole name.
+    fn all(command: &Command, above: &str, found: &mut Vec<(String, Command)>) {
+        let name = format!("{above}{}", command.get_name());
+        for own in command.get_subcommands().filter(|own| !own.is_hide_set() && own.get_name() != "help") {
+            all(own, &format!("{name} "), found);
+        }
+        found.push((name, command.clone()));
+    }
+
+    /// What stands in a command's examples, one command line each.
+    fn examples(text: &str) -> Vec<String> {
+        let joined = text.replace("\\\n", " ");
+        let lines = joined.lines().filter_map(|line| {
+            let start = line.strip_prefix("  ")?.find("nexus-sidecar ")?;
+            // Two blanks and more stand before a remark; a pipe and a file end a command line.
+            let line = &line[start + 2..];
+            let ends = ["   ", " | ", " > ", " < "];
+            let end = ends.iter().filter_map(|end| line.find(end)).min().unwrap_or(line.len());
+            Some(line[..end].trim().to_owned())
+        });
+        lines.collect()
+    }
+
+    /// Splits as a shell would, as far as examples go.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+        for c in line.chars() {
+            match (quote, c) {
+                (Some(open), c) if open == c => quote = None,
+                (None, '"' | '\'') => quote = Some(c),
+                (None, ' ') if !word.is_empty() => words.push(std::mem::take(&mut word)),
+                (None, ' ') => {}
+                _ => word.push(c),
+            }
+        }
+        words.extend((!word.is_empty()).then_some(word));
+        words
+    }
+
+    #[test]
+    fn every_command_has_examples_and_each_is_a_command_line_of_ours() {
+        let mut found = Vec::new();
+        all(&Cli::command(), "", &mut found);
+        let mut wrong = Vec::new();
+        for (name, mut command) in found {
+            let text = command.render_long_help().to_string();
+            let examples = examples(&text);
+            if examples.is_empty() {
+                wrong.push(format!("{name}: its --help has no example"));
+            }
+            for line in examples {
+                use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
+                match Cli::command().try_get_matches_from(words(&line)) {
+                    Err(error) if !matches!(error.kind(), DisplayHelp | DisplayVersion) => {
+                        wrong.push(format!("{name}: {line}: {error}"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert_eq!(words("a 'b c' \"d\"e"), ["a", "b c", "de"]);
+    }
 }

@@ -39,6 +39,16 @@ Examples:
 Without a file: those of the configuration, else policy.yaml in the user's own configuration
 folder, never the working directory.";
 
+const CHECK: &str = "\
+Examples:
+  nexus-sidecar policy check
+  nexus-sidecar policy check policy.yaml --json";
+
+const TEST: &str = "\
+Examples:
+  nexus-sidecar policy test
+  nexus-sidecar policy test policy.yaml --json";
+
 /// Check a policy, run its tests, explain a decision
 #[derive(clap::Args)]
 #[command(after_help = RULES)]
@@ -56,12 +66,14 @@ pub(super) struct Args {
 #[derive(Subcommand)]
 enum Command {
     /// Check that files are a policy together; exit 2 with every problem and its place if not
+    #[command(after_help = CHECK)]
     Check {
         /// Files, tried in this order
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
     },
     /// Run the tests that files hold under `tests:`; exit 1 if one fails
+    #[command(after_help = TEST)]
     Test {
         /// Files, tried in this order
         #[arg(value_name = "FILE")]

@@ -21,7 +21,11 @@ use crate::tls::{Ca, CaError};
 mod passwords;
 mod reload;
 
-const SIGNALS: &str = "\
+const EXAMPLES: &str = "\
+Examples:
+  nexus-sidecar proxy --config nexus-sidecar.yaml
+  nexus-sidecar doctor --config nexus-sidecar.yaml      whether it would start, and what to mend
+
 Signals: SIGTERM and SIGINT drain what is alive, a second one ends at once;
 SIGHUP looks for changed files at once.";
 
@@ -30,7 +34,7 @@ SIGHUP looks for changed files at once.";
 /// Files of the configuration and the policy are followed while it runs: a set that is valid as a
 /// whole is taken, one with an error is logged and the old one stays.
 #[derive(clap::Args)]
-#[command(after_help = SIGNALS)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// The configuration
     #[arg(long, value_name = "FILE")]

@@ -15,10 +15,17 @@ const PATH: &str = "/readyz";
 /// A sidecar that takes longer than this is not ready.
 const WAIT: Duration = Duration::from_secs(2);
 
+const EXAMPLES: &str = "\
+Examples:
+  nexus-sidecar ready
+  nexus-sidecar ready --config nexus-sidecar.yaml
+  nexus-sidecar ready --url http://127.0.0.1:14102";
+
 /// Ask a running sidecar whether it is ready: exit 0 if so, 1 if not
 ///
 /// Asks /readyz of the first health or admin listener of the configuration, or of --url.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// The configuration [default: nexus-sidecar/nexus-sidecar.yaml in $XDG_CONFIG_HOME, if there is one]
     #[arg(long, value_name = "FILE", conflicts_with = "url")]

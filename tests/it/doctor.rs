@@ -55,7 +55,7 @@ fn a_machine_with_nothing_on_it_is_told_what_comes_first() {
     let ended = home.run(["doctor"]);
     assert_eq!((ended.code, &*ended.err), (Some(0), ""), "{}", ended.out);
     let first = ended.out.split("What comes first:").nth(1).unwrap();
-    for step in ["connection add github", "policy.yaml", "nexus-sidecar run -- curl"] {
+    for step in ["connection add github", "nexus-sidecar run --use github/read@1 -- curl"] {
         assert!(first.contains(step), "{first}");
     }
     assert_eq!(tree(&home), before, "doctor made something");

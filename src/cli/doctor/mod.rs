@@ -14,7 +14,7 @@ use self::report::{Finding, Report};
 use super::failure::{Failure, finish};
 use super::harden::Hardened;
 use super::{exit, harden, start};
-use crate::config::{Config, Environment, Problems};
+use crate::config::{Config, Environment, Problems, SetName};
 use crate::telemetry::{Clock, SystemClock};
 
 mod bounded;
@@ -34,7 +34,8 @@ Each line is a check: ok; skip, with the reason; warn, to know of; fail, to be m
 
 Examples:
   nexus-sidecar doctor
-  nexus-sidecar doctor --policy policy.yaml
+  nexus-sidecar doctor --use github/read@1
+  nexus-sidecar doctor --config nexus-sidecar.yaml --policy policy.yaml
   nexus-sidecar doctor --json | jq '.checks[] | select(.level == \"fail\")'
   nexus-sidecar doctor -- wget -O- {url}      try a client of your own too";
 
@@ -52,6 +53,9 @@ pub(super) struct Args {
     /// A policy, instead of those of the configuration; may be given several times
     #[arg(long, value_name = "FILE")]
     policy: Vec<PathBuf>,
+    /// A permission set, as `run` takes it; may be given several times
+    #[arg(long = "use", value_name = "PROVIDER/SET@V", value_parser = start::permission_set)]
+    sets: Vec<SetName>,
     /// The result as JSON
     #[arg(long)]
     json: bool,
@@ -118,11 +122,12 @@ fn configured(
     report: &mut Report,
 ) {
     let found = &mut report.findings;
-    let policies =
-        if args.policy.is_empty() { start::policy_files(config).unwrap_or_default() } else { args.policy.clone() };
+    // As `run` does: what is named stands alone.
+    let named = !args.policy.is_empty() || !args.sets.is_empty();
+    let policies = if named { args.policy.clone() } else { start::policy_files(config).unwrap_or_default() };
     found.extend(files::look(config, &policies, files::User::of_process()));
     found.extend(rules::settings(config));
-    let (rules, policy) = rules::look(&policies);
+    let (rules, policy) = rules::look(&policies, &args.sets);
     found.extend(rules);
     #[cfg(feature = "authority")]
     found.extend(match hardened {
@@ -134,23 +139,18 @@ fn configured(
     let _ = (policy, clock, hardened);
     found.extend(machine::ports(config));
     found.push(machine::disk(config));
-    report.first = first(config, &policies);
+    report.first = first(config, policies.is_empty() && args.sets.is_empty());
 }
 
 /// What a person does on a machine where nothing was set up yet.
-fn first(config: &Config, policies: &[PathBuf]) -> Vec<String> {
+fn first(config: &Config, no_policy: bool) -> Vec<String> {
     let mut steps = Vec::new();
     #[cfg(feature = "authority")]
     if !crate::authority::Authority::has_store(&config.authority) {
-        steps.push("nexus-sidecar connection add github --strategy oauth2 --host api.github.com".to_owned());
+        steps.push("printf %s \"$TOKEN\" | nexus-sidecar connection add github".to_owned());
     }
-    if policies.is_empty() {
-        let place = Environment::of_process().config_dir().map(|folder| folder.join("policy.yaml"));
-        let place = place.map_or_else(|| "a policy".to_owned(), |place| place.display().to_string());
-        steps.push(format!("write {place}, as nexus-sidecar policy --help shows"));
-    }
-    if !steps.is_empty() && config.file.is_none() {
-        steps.push("nexus-sidecar run -- curl https://api.github.com/user".to_owned());
+    if no_policy && config.file.is_none() {
+        steps.push("nexus-sidecar run --use github/read@1 -- curl https://api.github.com/user".to_owned());
     }
     steps
 }

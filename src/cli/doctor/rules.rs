@@ -5,18 +5,23 @@ use std::path::PathBuf;
 
 use super::report::Finding;
 use crate::app;
-use crate::config::Config;
+use crate::config::{Config, SetName};
 use crate::policy::{Policy, Surveyed};
 
 const OF: &str = "policy";
 
-/// Compiles the files and runs their tests. `None` where there is no policy, or none that stands.
-pub(super) fn look(files: &[PathBuf]) -> (Vec<Finding>, Option<Policy>) {
-    if files.is_empty() {
+/// Compiles the files, and the sets after them, and runs the files' tests. `None` where there is no policy, or none that stands.
+pub(super) fn look(files: &[PathBuf], sets: &[SetName]) -> (Vec<Finding>, Option<Policy>) {
+    if files.is_empty() && sets.is_empty() {
         let none = Finding::skip(OF, "there is none yet, so that `run` would allow nothing");
-        return (vec![none.then("write one, as `nexus-sidecar policy --help` shows, or name one with --policy")], None);
+        return (
+            vec![
+                none.then("name permission sets with --use, or write a policy, as `nexus-sidecar policy --help` shows"),
+            ],
+            None,
+        );
     }
-    let policy = match app::load_policy(files) {
+    let policy = match app::load_policy_and_sets(files, sets) {
         Ok(policy) => policy,
         Err(problems) => {
             let fail =
@@ -25,7 +30,8 @@ pub(super) fn look(files: &[PathBuf]) -> (Vec<Finding>, Option<Policy>) {
         }
     };
     let mut found = vec![Finding::ok(OF, format!("{} rules, version {}", policy.rule_count(), policy.version()))];
-    found.push(tests(&policy));
+    // Permission sets are tested where they are written.
+    found.extend((!files.is_empty()).then(|| tests(&policy)));
     found.extend(words(&policy));
     (found, Some(policy))
 }
@@ -122,7 +128,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("p.yaml");
         std::fs::write(&file, text).unwrap();
-        look(&[file]).0.into_iter().map(|finding| (finding.level, finding.said)).collect()
+        look(&[file], &[]).0.into_iter().map(|finding| (finding.level, finding.said)).collect()
     }
 
     fn says(found: &[(Level, String)], level: Level, words: &str) {
@@ -153,6 +159,8 @@ mod tests {
                        tests: [{ request: GET https://a.test/, expect: deny }]";
         says(&looked_at(failing), Level::Fail, "1 of 1 failed");
         says(&looked_at("version: 1\nrules: []"), Level::Warn, "has none");
-        assert_eq!(look(&[]).0[0].level, Level::Skip);
+        assert_eq!(look(&[], &[]).0[0].level, Level::Skip);
+        let set = SetName::parse("github/read@1").unwrap();
+        assert!(look(&[], &[set]).0.iter().all(|finding| finding.level == Level::Ok));
     }
 }

@@ -1,0 +1,29 @@
+//! Examples of the subcommands, as their help shows them.
+
+pub(super) const ALL: &str = "\
+Examples:
+  printf %s \"$TOKEN\" | nexus-sidecar connection add github
+  nexus-sidecar connection list
+  nexus-sidecar connection set github";
+
+pub(super) const LIST: &str = "\
+Examples:
+  nexus-sidecar connection list
+  nexus-sidecar connection list --json | jq -r '.[].name'";
+
+pub(super) const SHOW: &str = "\
+Examples:
+  nexus-sidecar connection show github
+  nexus-sidecar connection show github --json";
+
+pub(super) const SET: &str = "\
+Examples:
+  nexus-sidecar connection set github
+      asks for its credential, without echo
+  printf %s \"$TOKEN\" | nexus-sidecar connection set github --expires-at 2031-01-31T00:00:00Z
+  nexus-sidecar connection set tickets --field api_key=@/run/secrets/tickets";
+
+pub(super) const DELETE: &str = "\
+Examples:
+  nexus-sidecar connection delete github
+  nexus-sidecar connection delete github --yes";
