@@ -10,7 +10,8 @@ use super::line::{Line, REASON};
 use super::log::Unwritten;
 use super::mask;
 use crate::config::AuditMode;
-use crate::model::{Code, Facts, IntentFacts, OutcomeFacts, Refusal, TraceId};
+use crate::model::{Cause, Code, Facts, IntentFacts, OutcomeFacts, Refusal, TraceId};
+use crate::policy::Verdict;
 
 /// One request's record. Dropped without an outcome, it says `aborted`.
 ///
@@ -21,10 +22,20 @@ pub struct Entry {
     audit: Audit,
     facts: Facts,
     asked: Option<(Method, String)>,
-    decided: Option<(Arc<str>, Option<String>)>,
+    decided: Option<Decided>,
     attempts: u64,
     buffer: Vec<u8>,
     done: bool,
+}
+
+/// What the policy said.
+#[derive(Default)]
+struct Decided {
+    policy: Arc<str>,
+    rule: Option<Arc<str>>,
+    connection: Option<Arc<str>>,
+    /// It is said although an intent said something: the policy refused after all.
+    again: bool,
 }
 
 /// The word for how a request ended.
@@ -57,9 +68,22 @@ impl Entry {
         self.asked = Some((method.clone(), mask::target(target)));
     }
 
+    /// Notes what the policy allowed, for an entry that may be refused before any intent.
+    pub fn allowed_by(&mut self, verdict: &Verdict) {
+        let terms = verdict.terms();
+        let connection = match verdict {
+            Verdict::Inject(grant) => Some(grant.connection().shared()),
+            Verdict::Forward(_) => None,
+        };
+        let (policy, rule) = (Arc::clone(terms.policy()), Some(Arc::clone(terms.rule())));
+        self.decided = Some(Decided { policy, rule, connection, again: false });
+    }
+
     /// Notes which version of the policy refused, and by which rule if it was one.
     pub fn refused_by(&mut self, policy: &Arc<str>, rule: Option<&str>) {
-        self.decided = Some((Arc::clone(policy), rule.map(str::to_owned)));
+        let connection = self.decided.take().and_then(|decided| decided.connection);
+        self.decided =
+            Some(Decided { policy: Arc::clone(policy), rule: rule.map(Into::into), connection, again: true });
     }
 
     /// Writes, as `audit.mode` says, that an attempt is about to leave.
@@ -123,14 +147,20 @@ impl Entry {
                 line.text("method", method.as_str()).hashed("target", target);
             }
         }
-        if let Some((policy, rule)) = &self.decided {
-            line.maybe("rule", rule.as_deref()).text("policy", policy);
+        if let Some(decided) = self.decided.as_ref().filter(|decided| self.attempts == 0 || decided.again) {
+            line.maybe("rule", decided.rule.as_deref()).text("policy", &decided.policy);
+            if self.attempts == 0 {
+                line.maybe("conn", decided.connection.as_deref());
+            }
         }
         line.text("end", end.word());
         if let Some(status) = facts.status {
             line.number("status", status.into());
         }
-        line.maybe("code", facts.code.map(Code::as_str));
+        line.maybe("code", facts.code.map(Code::as_str)).maybe("cause", facts.cause.map(Cause::as_str));
+        if let Some(Cause::Address(address)) = &facts.cause {
+            line.shown("address", address);
+        }
         if let Some(reason) = &facts.reason {
             line.cut("reason", reason, REASON);
         }

@@ -10,8 +10,8 @@ use super::failure::{Failure, finish};
 use super::{exit, harden, start};
 use crate::audit::{self, Head, Report, Tail};
 
-mod query;
-mod rows;
+pub(super) mod query;
+pub(super) mod rows;
 mod when;
 
 /// How often new lines are looked for.
@@ -94,7 +94,7 @@ fn verify_help() -> String {
 }
 
 #[derive(clap::Args)]
-struct Place {
+pub(super) struct Place {
     /// The audit's folder [default: the configuration's audit.dir]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -105,7 +105,7 @@ struct Place {
 
 impl Place {
     /// The folder and its key.
-    fn find(&self) -> Result<(PathBuf, PathBuf), Failure> {
+    pub(super) fn find(&self) -> Result<(PathBuf, PathBuf), Failure> {
         if let Some(dir) = &self.dir {
             return Ok((dir.clone(), dir.join("key")));
         }

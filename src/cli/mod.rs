@@ -31,6 +31,7 @@ mod run;
 mod start;
 #[cfg(feature = "authority")]
 mod store;
+mod why;
 
 /// Exit codes that scripts rely on.
 pub mod exit {
@@ -77,6 +78,7 @@ enum Command {
     #[cfg(feature = "authority")]
     Connection(connection::Args),
     Policy(policy::Args),
+    Why(why::Args),
     Audit(audit::Args),
     Doctor(doctor::Args),
     Ready(ready::Args),
@@ -95,6 +97,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "authority")]
         Command::Connection(args) => connection::run(args),
         Command::Policy(args) => policy::run(args),
+        Command::Why(args) => why::run(&args),
         Command::Audit(args) => audit::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Ready(args) => ready::run(args),

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::Kind;
-use crate::model::{Code, Destination, Refusal};
+use crate::model::{Cause, Code, Destination, Refusal};
 
 /// What keeps a destination from being reached.
 #[derive(Debug, thiserror::Error)]
@@ -113,8 +113,23 @@ impl From<DialError> for Refusal {
             DialError::Tls { destination, source } => (Code::UpstreamFailed, tls_reason(destination, source)),
             DialError::Timeout { .. } => (Code::UpstreamTimeout, error.to_string()),
         };
-        Self::new(code, message).with_log(log)
+        let cause = match error {
+            DialError::Resolve { .. } => Cause::Name,
+            DialError::Forbidden { ip, .. } => Cause::Address(ip),
+            DialError::Own { .. } => Cause::Own,
+            DialError::Connect { .. } => Cause::Connect,
+            DialError::Tls { source, .. } if is_certificate(&source) => Cause::Certificate,
+            DialError::Tls { .. } => Cause::Tls,
+            DialError::Timeout { .. } => return Self::new(code, message).with_log(log),
+        };
+        Self::new(code, message).with_log(log).with_cause(cause)
     }
+}
+
+/// Tells whether a handshake failed since the certificate did not hold.
+fn is_certificate(error: &io::Error) -> bool {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented))
 }
 
 fn connect_reason(error: &io::Error) -> &'static str {

@@ -3,7 +3,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::Loan;
 use super::deadline::Deadline;
-use crate::model::{Bindings, Code, Fields, Host, HostPattern, Refusal, Strategy};
+use crate::model::{Bindings, Cause, Code, Fields, Host, HostPattern, Refusal, Strategy};
 use crate::policy::{Grant, Permit};
 use crate::telemetry::Clock;
 
@@ -90,7 +90,8 @@ impl Lease {
             Some(strategy) => Ok(Self { strategy: Arc::clone(strategy), grant, shared }),
             None => {
                 let message = format!("the connection \"{}\" is not bound to the host {host}", grant.connection());
-                Err(Refusal::new(Code::PolicyDenied, message).with_rule(&**grant.terms().rule()))
+                let refusal = Refusal::new(Code::PolicyDenied, message).with_rule(&**grant.terms().rule());
+                Err(refusal.with_cause(Cause::Unbound))
             }
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::{Code, Destination, Path, Query, TraceId};
+use super::{Cause, Code, Destination, Path, Query, TraceId};
 
 /// What a request asks for, as it came: checked, not yet decided on.
 #[derive(Clone, Debug)]
@@ -63,6 +63,8 @@ pub struct OutcomeFacts {
     pub status: Option<u16>,
     /// The refusal's code, if it was refused.
     pub code: Option<Code>,
+    /// What stands behind the refusal, where the code does not tell.
+    pub cause: Option<Cause>,
     /// The reason, for people: never a secret.
     pub reason: Option<String>,
     /// Bytes of the request's body that left.

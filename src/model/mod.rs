@@ -4,6 +4,7 @@
 //! types is already in its one spelling, so that comparing two of them is comparing what they
 //! mean. Start with [`Destination`] and [`Path`]; [`Refusal`] is how a request ends early.
 
+mod cause;
 mod code;
 mod connection;
 mod destination;
@@ -21,6 +22,7 @@ mod strategy;
 mod trace;
 mod variables;
 
+pub use cause::Cause;
 pub use code::Code;
 pub use connection::{Binding, BindingError, Bindings, ConnectionName, NameError, Workspace};
 pub use destination::{Destination, DestinationError, HostPort, Scheme};

@@ -1,4 +1,4 @@
-use super::Code;
+use super::{Cause, Code};
 
 /// Why a request ends here: a value, not an error.
 ///
@@ -11,12 +11,13 @@ pub struct Refusal {
     message: String,
     log: Option<String>,
     rule: Option<String>,
+    cause: Option<Cause>,
 }
 
 impl Refusal {
     /// A refusal whose one message both sides may read.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), log: None, rule: None }
+        Self { code, message: message.into(), log: None, rule: None, cause: None }
     }
 
     /// Adds what only the log and the audit may read.
@@ -33,6 +34,13 @@ impl Refusal {
         self
     }
 
+    /// Adds what stands behind it.
+    #[must_use]
+    pub fn with_cause(mut self, cause: Cause) -> Self {
+        self.cause = Some(cause);
+        self
+    }
+
     /// The stable name.
     pub fn code(&self) -> Code {
         self.code
@@ -46,6 +54,11 @@ impl Refusal {
     /// What the log reads: the agent's message where nothing else was said.
     pub fn log(&self) -> &str {
         self.log.as_deref().unwrap_or(&self.message)
+    }
+
+    /// What stands behind it, where the code alone does not tell.
+    pub fn cause(&self) -> Option<Cause> {
+        self.cause
     }
 
     /// The rule that refused, if one did.

@@ -80,7 +80,7 @@ impl Policy {
         Ruling::Refuse(Why::NoRule)
     }
 
-    fn matched<'p, E: Evidence>(&'p self, rule: &'p Rule, asked: &Asked<'_, E>) -> Ruling<'p> {
+    pub(super) fn matched<'p, E: Evidence>(&'p self, rule: &'p Rule, asked: &Asked<'_, E>) -> Ruling<'p> {
         match &rule.effect {
             Effect::Deny => return Ruling::Refuse(Why::Denied(rule)),
             Effect::Tunnel(_) => return Ruling::Refuse(Why::OnlyTunnel(rule)),
@@ -115,7 +115,7 @@ impl Policy {
 
     /// The call of a provider by which it hands out or registers credentials, where this is one
     /// and the rule does not allow those. Asked as a deny rule is, in every common reading.
-    fn mints<'p, E: Evidence>(&'p self, rule: &Rule, asked: &Asked<'_, E>) -> Option<(&'p Rule, Met<'p>)> {
+    pub(super) fn mints<'p, E: Evidence>(&'p self, rule: &Rule, asked: &Asked<'_, E>) -> Option<(&'p Rule, Met<'p>)> {
         if rule.mints {
             return None;
         }
@@ -126,6 +126,6 @@ impl Policy {
 }
 
 /// Methods whose answer repeats the request, credentials included (RFC 9110, section 9.3.8).
-fn is_echo(method: &Method) -> bool {
+pub(super) fn is_echo(method: &Method) -> bool {
     method.as_str().eq_ignore_ascii_case("TRACE") || method.as_str().eq_ignore_ascii_case("TRACK")
 }

@@ -112,7 +112,7 @@ impl Policy {
     }
 }
 
-fn reason(rule: &Rule, miss: Miss<'_>, agent: &Agent, target: &Target) -> String {
+pub(super) fn reason(rule: &Rule, miss: Miss<'_>, agent: &Agent, target: &Target) -> String {
     let list = |words: Vec<String>| words.join(", ");
     match miss {
         Miss::Agent => format!("agent {:?} is not {}", agent.name(), list(rule.agents.to_vec())),
@@ -140,7 +140,7 @@ fn reason(rule: &Rule, miss: Miss<'_>, agent: &Agent, target: &Target) -> String
     }
 }
 
-fn port(rule: &Rule, came: &Destination) -> String {
+pub(super) fn port(rule: &Rule, came: &Destination) -> String {
     let sent = rule.sent_port(came);
     let asked =
         if sent == came.port() { format!("port {sent}") } else { format!("port {sent}, to which it would be sent,") };

@@ -8,7 +8,7 @@ use super::pipeline::{Pipeline, PipelineParts};
 use super::registry::Registry;
 use super::upstream::{PoolLimits, Upstream, Waits};
 use crate::identity::{Agent, Gate};
-use crate::model::{Code, Refusal};
+use crate::model::{Cause, Code, Refusal};
 use crate::policy::{Permit, Policy};
 
 impl Pipeline {
@@ -69,7 +69,8 @@ impl Pipeline {
         if self.policy.load().version() == permit.terms().policy() {
             return Ok(());
         }
-        Err(Refusal::new(Code::PolicyDenied, "the policy changed while the tunnel was opened: try again"))
+        let message = "the policy changed while the tunnel was opened: try again";
+        Err(Refusal::new(Code::PolicyDenied, message).with_cause(Cause::PolicyChanged))
     }
 
     /// Closes what uses a connection that was revoked or deleted.

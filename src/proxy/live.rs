@@ -87,6 +87,7 @@ impl Live {
         entry.outcome(OutcomeFacts {
             status: Some(self.status),
             code: why.map(Refusal::code),
+            cause: why.and_then(Refusal::cause),
             reason: why.map(|why| why.log().to_owned()),
             bytes_up: self.progress.bytes(),
             bytes_down: self.down,
@@ -107,6 +108,7 @@ impl Drop for Live {
             entry.aborted(OutcomeFacts {
                 status: Some(self.status),
                 code: None,
+                cause: None,
                 reason: Some("the agent went away before the last byte".to_owned()),
                 bytes_up: self.progress.bytes(),
                 bytes_down: self.down,

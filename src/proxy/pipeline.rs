@@ -25,7 +25,7 @@ use crate::config::{Config, Limits, Timeouts};
 use crate::dial::Dialer;
 use crate::identity::Gate;
 use crate::lease::{Leases, Lent};
-use crate::model::{Code, OutcomeFacts, Query, Refusal, Stages, Target, TraceId};
+use crate::model::{Cause, Code, OutcomeFacts, Query, Refusal, Stages, Target, TraceId};
 use crate::policy::{Policy, Verdict};
 use crate::strategy::{self, Ambient, Head};
 use crate::telemetry::{Clock, Metrics};
@@ -113,11 +113,15 @@ impl Pipeline {
     ) -> Result<Answered, Refusal> {
         let (parts, incoming) = request.into_parts();
         attempt.asked = asked(&parts, arrival);
-        entry.asked(&parts.method, &attempt.asked);
+        match parts.uri.query() {
+            Some(query) => entry.asked(&parts.method, &format!("{}?{query}", attempt.asked)),
+            None => entry.asked(&parts.method, &attempt.asked),
+        }
         let agent = arrival.agent()?;
         let target = classify(arrival, &parts)?;
         let policy = self.policy.load_full();
         let verdict = policy.decide(agent, &target, &parts.headers)?;
+        entry.allowed_by(&verdict);
         let question = policy.question(agent, &target, &parts.headers, &self.question_key);
         let stay = Arc::new(self.registry.request(question, verdict.clone(), &arrival.line));
         self.still_knows(agent)?;
@@ -198,7 +202,8 @@ impl Pipeline {
         if same && verdict.terms().destination() == again.terms().destination() {
             Ok(again)
         } else {
-            Err(Refusal::new(Code::PolicyDenied, "the policy changed while the request waited: send it again"))
+            let message = "the policy changed while the request waited: send it again";
+            Err(Refusal::new(Code::PolicyDenied, message).with_cause(Cause::PolicyChanged))
         }
     }
 
@@ -281,6 +286,7 @@ fn outcome(refusal: &Refusal, status: StatusCode, attempt: &Attempt) -> OutcomeF
     OutcomeFacts {
         status: Some(status.as_u16()),
         code: Some(refusal.code()),
+        cause: refusal.cause(),
         reason: Some(refusal.log().to_owned()),
         bytes_up: attempt.progress.bytes(),
         bytes_down: 0,

@@ -10,7 +10,7 @@ use super::closer::Closer;
 use super::lifeline::Lifeline;
 use crate::identity::{Agent, Gate};
 use crate::lease::Lent;
-use crate::model::{Code, ConnectionName, Refusal};
+use crate::model::{Cause, Code, ConnectionName, Refusal};
 use crate::policy::{Permit, Policy, Question, Verdict};
 
 /// What is alive in this process.
@@ -96,7 +96,8 @@ impl Registry {
                 Kind::Connection(_) => true,
             };
             if !allowed {
-                alive.close(Refusal::new(Code::PolicyDenied, "the policy was changed and no longer allows this"));
+                let message = "the policy was changed and no longer allows this";
+                alive.close(Refusal::new(Code::PolicyDenied, message).with_cause(Cause::PolicyChanged));
             }
         }
     }

@@ -111,6 +111,7 @@ impl Tunnel {
         self.entry.outcome(OutcomeFacts {
             status: Some(200),
             code: why.as_ref().map(Refusal::code),
+            cause: why.as_ref().and_then(Refusal::cause),
             reason: why.as_ref().map(|why| why.log().to_owned()),
             bytes_up: up.load(Ordering::Relaxed),
             bytes_down: down.load(Ordering::Relaxed),

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::forms::forms;
 use crate::config::{Catalogue, PLACEHOLDER_MARKER, Provider};
-use crate::model::{Code, Refusal, decode_form};
+use crate::model::{Cause, Code, Refusal, decode_form};
 use crate::policy::Verdict;
 
 /// How many percent-encodings are taken off: one by a client, one by a redirecting service, one
@@ -66,7 +66,7 @@ pub(super) fn refuse(
         }
     };
     let message = format!("{place} holds the placeholder of {name}, {why}");
-    Err(Refusal::new(Code::PolicyDenied, message).with_rule(&**rule))
+    Err(Refusal::new(Code::PolicyDenied, message).with_rule(&**rule).with_cause(Cause::Placeholder))
 }
 
 /// Removes the trailers that hold a placeholder: by then the head has left, and a service may

@@ -32,3 +32,4 @@ mod tidy;
 mod tunnels;
 mod upstream_tls;
 mod vectors;
+mod why;

@@ -50,12 +50,12 @@ pub(super) fn row(record: &Record) -> String {
 }
 
 /// `2026-11-21T12:10:06.120000Z` as `2026-11-21 12:10:06.120`.
-pub(super) fn time(stamp: &str) -> String {
+pub(in crate::cli) fn time(stamp: &str) -> String {
     stamp.get(..23).unwrap_or(stamp).replacen('T', " ", 1)
 }
 
 /// Escapes what a terminal obeys or what turns the order of text around: rows quote agents.
-pub(super) fn safe(text: &str) -> String {
+pub(in crate::cli) fn safe(text: &str) -> String {
     let obeyed = |char: char| {
         char.is_control() || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };

@@ -4,7 +4,7 @@ use http::header::AUTHORIZATION;
 
 use super::{Setting, endpoint};
 use crate::lease::Lease;
-use crate::model::{Code, Refusal};
+use crate::model::{Cause, Code, Refusal};
 use crate::strategy::Head;
 
 const DEFAULT_REGION: &str = "us-east-1";
@@ -24,7 +24,7 @@ pub(super) fn choose(setting: Setting<'_>, lease: &Lease, head: &Head<'_>) -> Re
     }
     let asked = asked(head)?;
     let terms = lease.grant().terms();
-    let denied = |why| Refusal::new(Code::PolicyDenied, why).with_rule(&**terms.rule());
+    let denied = |why| Refusal::new(Code::PolicyDenied, why).with_rule(&**terms.rule()).with_cause(Cause::Signature);
     if let Some(asked) = &asked {
         let service = setting.service.is_none().then_some(asked.service.as_str());
         let region = setting.region.is_none().then_some(asked.region.as_str());

@@ -1,0 +1,411 @@
+//! Suggested rules through the real compiler and the real decision.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+use crate::identity::Agent;
+use crate::policy::{Outcome, Review, request};
+
+/// A request, with what the audit does not keep of it.
+#[derive(Clone, Debug)]
+struct Sent {
+    agent: &'static str,
+    method: &'static str,
+    url: String,
+    header: Option<(&'static str, &'static str)>,
+}
+
+impl Sent {
+    fn new(agent: &'static str, method: &'static str, url: &str) -> Self {
+        Self { agent, method, url: url.to_owned(), header: None }
+    }
+
+    fn agent(&self) -> Agent {
+        Agent::hypothetical(self.agent)
+    }
+
+    fn target(&self) -> Target {
+        request(&Method::from_bytes(self.method.as_bytes()).unwrap(), &self.url).unwrap()
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let line = |(name, value): (&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        self.header.into_iter().map(line).collect()
+    }
+
+    fn outcome(&self, policy: &Policy) -> Outcome {
+        policy.outcome(&self.agent(), &self.target(), &self.headers())
+    }
+
+    /// The rule that decides, if one does.
+    fn decided_by(&self, policy: &Policy) -> Option<Arc<str>> {
+        let explained = policy.explain(&self.agent(), &self.target(), &self.headers());
+        explained.decided_by.filter(|_| !matches!(explained.outcome, Outcome::Deny(_)))
+    }
+
+    /// What the audit would know of its refusal.
+    fn past(&self, policy: &Policy) -> Option<Past> {
+        let Outcome::Deny(refusal) = self.outcome(policy) else { return None };
+        let mut target = self.target();
+        let at_connect = HostPort { host: target.destination.host().clone(), port: Some(target.destination.port()) };
+        let what = match (target.destination.scheme(), policy.at_connect(&self.agent(), &at_connect)) {
+            (Scheme::Https, crate::policy::AtConnect::Deny(_)) => Asking::Connect(at_connect),
+            _ => {
+                target.query = target.query.map(|query| masked(&query));
+                Asking::Request(target)
+            }
+        };
+        Some(Past {
+            agent: self.agent(),
+            what,
+            is_cut: false,
+            policy: Some(policy.version().to_string()),
+            rule: refusal.rule().map(str::to_owned),
+            address: None,
+            several_agents: false,
+        })
+    }
+}
+
+fn masked(query: &Query) -> Query {
+    let mask = |piece: &str| match piece.split_once('=') {
+        Some((name, value)) if !value.is_empty() => format!("{name}=***"),
+        _ => piece.to_owned(),
+    };
+    Query::new(&query.pieces().map(mask).collect::<Vec<_>>().join("&"))
+}
+
+fn document(rules: &str) -> Document {
+    Document::parse(FilePath::new("p.yaml"), &format!("version: 1\nrules:\n{rules}"))
+}
+
+fn compiled(rules: &str) -> Policy {
+    Policy::compile(vec![document(rules)]).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn review(rules: &str, sent: &Sent) -> Review {
+    let policy = compiled(rules);
+    policy.review(&sent.past(&policy).unwrap_or_else(|| panic!("{sent:?} is allowed")))
+}
+
+/// The suggestion with its blanks filled in by who knows the request.
+fn filled(suggestion: &Suggestion, sent: &Sent) -> Suggestion {
+    let blank = quoted(BLANK);
+    let mut rule = String::new();
+    for line in suggestion.rule.lines() {
+        let mut line = line.to_owned();
+        while let Some(at) = line.find(&blank) {
+            let name = line[..at].rsplit('"').nth(1).unwrap().to_owned();
+            let target = sent.target();
+            let in_query = target.query.iter().flat_map(Query::pairs).find(|(other, _)| *other == name);
+            let value = match (line.trim_start().starts_with("query"), sent.header) {
+                (true, _) => in_query.map(|(_, value)| value.into_owned()),
+                (false, header) => header.filter(|(other, _)| *other == name).map(|(_, value)| value.to_owned()),
+            };
+            let value = value.map_or("null".to_owned(), |value| quoted(&value));
+            line.replace_range(at..at + blank.len(), &value);
+        }
+        rule += &line;
+        rule.push('\n');
+    }
+    Suggestion { rule, ..suggestion.clone() }
+}
+
+/// The policy with the suggested rule where it belongs, and the rule's name.
+fn with(rules: &str, suggestion: &Suggestion) -> Result<(Policy, String), String> {
+    let name = suggestion.rule.lines().next().unwrap().trim_start_matches("  - name: ").to_owned();
+    let policy =
+        Policy::compile(with_rule(vec![document(rules)], suggestion)).map_err(|problems| problems.to_string())?;
+    Ok((policy, name))
+}
+
+/// Every request that differs in one thing.
+fn near_misses(sent: &Sent) -> Vec<Sent> {
+    let (origin, path) = sent.url.split_at(sent.url[8..].find('/').unwrap() + 8);
+    let host = origin.split("://").nth(1).unwrap().split(':').next().unwrap();
+    let url = |url: String| Sent { url, ..sent.clone() };
+    vec![
+        Sent { agent: "third", ..sent.clone() },
+        Sent { method: if sent.method == "PUT" { "POST" } else { "PUT" }, ..sent.clone() },
+        url(sent.url.replacen(host, "near.a.test", 1)),
+        url(format!("{origin}/x{}", &path[1..])),
+        url(format!("{origin}{}/x", path.split('?').next().unwrap())),
+        url(format!("{}://{host}:9999{path}", origin.split("://").next().unwrap())),
+    ]
+}
+
+#[test]
+fn each_kind_of_refusal_has_its_rule_and_its_place() {
+    let read =
+        "  - { name: read, host: a.test, method: GET, path: \"/r/**\", connection: c, networks: [10.0.0.0/8] }\n";
+    for (rules, sent, finding, place, lines) in [
+        (
+            read.to_owned(),
+            Sent::new("me", "POST", "https://a.test/r/1"),
+            Finding::NoRule,
+            None,
+            &["host: a.test", "method: POST", "path: /r/1", "connection: c", "networks: [\"10.0.0.0/8\"]"][..],
+        ),
+        (
+            read.to_owned(),
+            Sent::new("me", "GET", "https://a.test:8443/r/1"),
+            Finding::NoRule,
+            None,
+            &["port: 8443", "method: GET", "path: /r/1", "connection: c"],
+        ),
+        (
+            read.to_owned(),
+            Sent::new("me", "GET", "https://b.test/x"),
+            Finding::NoHost,
+            None,
+            &["host: b.test", "method: GET", "path: /", "action: forward"],
+        ),
+        (
+            read.to_owned(),
+            Sent::new("me", "GET", "https://api.github.com/x"),
+            Finding::NoHost,
+            None,
+            &["host: api.github.com", "connection: github"],
+        ),
+        (
+            read.to_owned(),
+            Sent::new("me", "GET", "http://b.test:8080/it's*a"),
+            Finding::NoHost,
+            None,
+            &["port: 8080", "path: \"/it's*a\"", "action: forward"],
+        ),
+        (
+            format!("  - {{ name: no, host: a.test, path: /r/1, action: deny }}\n{read}"),
+            Sent::new("me", "GET", "https://a.test/r/1/"),
+            Finding::Denied,
+            Some("no"),
+            &["path: /r/1/"],
+        ),
+        (
+            read.replace("connection", "strict_path: true, connection"),
+            Sent::new("me", "GET", "https://a.test/r//1"),
+            Finding::StrictPath,
+            Some("read"),
+            &["path: /r//1", "connection: c"],
+        ),
+        (
+            read.to_owned(),
+            Sent::new("me", "GET", "https://a.test/r/1?_method=PUT"),
+            Finding::Override("_method".to_owned()),
+            Some("read"),
+            &["query: { \"_method\": \"WRITE THE VALUE HERE\" }"],
+        ),
+        (
+            "  - { name: gh, host: api.github.com, connection: gh }\n".to_owned(),
+            Sent::new("me", "POST", "https://api.github.com/repos/me/mine/keys"),
+            Finding::Mints("deploy-key".to_owned()),
+            Some("gh"),
+            &["connection: gh", "mints: true"],
+        ),
+        (
+            "  - { name: any, agent: me, action: deny }\n".to_owned(),
+            Sent::new("me", "GET", "https://a.test/"),
+            Finding::Denied,
+            Some("any"),
+            &["agent: me", "host: a.test"],
+        ),
+        (
+            "  - { name: t, host: a.test, action: tunnel, protocol: any }\n".to_owned(),
+            Sent::new("me", "GET", "https://a.test:22/"),
+            Finding::NoRule,
+            None,
+            &["port: 22", "action: tunnel", "protocol: any"],
+        ),
+    ] as [(String, Sent, Finding, Option<&str>, &[&str]); 11]
+    {
+        let review = review(&rules, &sent);
+        assert_eq!(review.finding, finding, "{sent:?}");
+        let suggestion = review.suggestion.unwrap();
+        let before = match &suggestion.place {
+            Place::Before(rule, _) => Some(rule.to_string()),
+            Place::End => None,
+        };
+        assert_eq!(before.as_deref(), place, "{sent:?}");
+        for line in lines {
+            assert!(suggestion.rule.contains(&format!("    {line}\n")), "{line} in\n{}", suggestion.rule);
+        }
+        with(&rules, &filled(&suggestion, &sent)).unwrap();
+    }
+}
+
+#[test]
+fn what_no_rule_can_allow_is_said() {
+    let tunnel = "  - { name: t, host: a.test, action: tunnel }\n";
+    for (sent, words) in [
+        (Sent::new("me", "TRACE", "http://a.test/"), "repeats the request"),
+        (Sent::new("me", "GET", "http://a.test:443/"), "send CONNECT"),
+        (Sent::new("me", "get", "http://b.test/"), "case-sensitive"),
+    ] {
+        let said = review(tunnel, &sent).suggestion.unwrap_err();
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn an_address_is_listed_alone_and_a_path_that_was_cut_is_open_at_its_end() {
+    let rules = "  - { name: r, host: a.test, action: forward, networks: [10.0.0.0/8] }\n";
+    let policy = compiled(rules);
+    let past = Past {
+        agent: Agent::hypothetical("me"),
+        what: Asking::Request(Sent::new("me", "GET", "https://a.test/aa/bb").target()),
+        is_cut: true,
+        policy: None,
+        rule: Some("r".to_owned()),
+        address: Some("127.0.0.1".parse().unwrap()),
+        several_agents: true,
+    };
+    let review = policy.review(&past);
+    assert_eq!(review.finding, Finding::Allowed);
+    let suggestion = review.suggestion.unwrap();
+    for line in ["networks: [\"127.0.0.1/32\"]", "path: /aa/**", "agent: me"] {
+        assert!(suggestion.rule.contains(line), "{}", suggestion.rule);
+    }
+    assert_eq!(suggestion.place, Place::Before("r".into(), policy.rules.all()[0].at.clone()));
+    assert!(with(rules, &suggestion).is_ok());
+}
+
+#[test]
+fn nothing_is_said_of_what_others_may_do() {
+    let rules = "  - { name: theirs, agent: other, host: a.test, connection: secret-thing }\n";
+    let review = review(rules, &Sent::new("me", "GET", "https://a.test/"));
+    assert_eq!((review.finding, review.near.len()), (Finding::NoHost, 0));
+    assert!(!review.suggestion.unwrap().rule.contains("secret-thing"));
+}
+
+#[test]
+fn scalars_are_read_back_as_they_are() {
+    for text in
+        ["a", "true", "No", "null", "1e3", "10.0.0.1", "[::1]", "/a:", "/a'b", "a b", "*", "", "~", "#x", "bot-7"]
+    {
+        let rules = format!("  - {{ name: r, host: a.test, agent: {}, action: forward }}\n", scalar(text));
+        let document = document(&rules);
+        let agent = document.rules[0].agents.first().map(|agent| agent.value.clone());
+        let usable = !text.is_empty() && !text.contains(['*', ':']);
+        assert_eq!(agent.as_deref(), usable.then_some(text), "{rules}");
+    }
+}
+
+fn rule() -> impl Strategy<Value = String> {
+    let agent = select(vec!["", "", "agent: me, ", "agent: other, "]);
+    let host = select(vec!["host: a.test, ", "host: a.test, ", "host: \"*.test\", ", "host: b.test, "]);
+    let port = select(vec!["", "", "port: 8443, ", "port: [443, 80], "]);
+    let method = select(vec!["", "method: GET, ", "method: [GET, POST], "]);
+    let path = select(vec!["", "path: /a, ", "path: \"/a/**\", ", "path: [\"/b*\", /c%2Fd], "]);
+    let items = select(vec![
+        "",
+        "",
+        "",
+        "query: { q: one }, ",
+        "query: { q: null }, ",
+        "headers: { x-op: \"Get*\" }, ",
+        "headers: { x-op: null }, query: { q: \"*\" }, ",
+    ]);
+    let rest = select(vec![
+        "connection: c",
+        "connection: c, strict_path: true",
+        "connection: c, plaintext: true",
+        "action: forward",
+        "action: forward, networks: [10.0.0.0/8]",
+        "action: deny",
+        "action: deny",
+    ]);
+    (agent, host, port, method, path, items, rest).prop_map(|(agent, host, port, method, path, items, rest)| {
+        format!("{agent}{host}{port}{method}{path}{items}{rest}")
+    })
+}
+
+fn policies() -> impl Strategy<Value = String> {
+    let tunnel = prop::option::weighted(
+        0.2,
+        select(vec!["host: a.test, port: 9443, action: tunnel", "host: c.test, action: tunnel"]),
+    );
+    (prop::collection::vec(rule(), 0..5), tunnel).prop_map(|(rules, tunnel)| {
+        let all = rules.iter().map(String::as_str).chain(tunnel).enumerate();
+        all.map(|(number, rule)| format!("  - {{ name: r{number}, {rule} }}\n")).collect()
+    })
+}
+
+fn requests() -> impl Strategy<Value = Sent> {
+    let origin = select(vec![
+        "https://a.test",
+        "https://a.test",
+        "https://b.test",
+        "https://c.test",
+        "http://a.test",
+        "http://a.test:8080",
+        "https://a.test:8443",
+        "https://a.test:9443",
+        "https://[::1]",
+    ]);
+    let path =
+        select(vec!["/", "/a", "/a/b", "/a//b", "/A/", "/b*c", "/b**", "/b***c", "/c%2Fd", "/it's:", "/a/b;v=1"]);
+    let query = select(vec!["", "", "?q=one", "?q=two&r=x", "?q=", "?Q=one", "?_method=PUT", "?r"]);
+    let header = select(vec![None, None, Some(("x-op", "GetItem")), Some(("x-op", "Delete, All"))]);
+    let method = select(vec!["GET", "POST", "DELETE", "PURGE"]);
+    (select(vec!["me", "other"]), method, origin, path, query, header).prop_map(
+        |(agent, method, origin, path, query, header)| Sent {
+            agent,
+            method,
+            url: format!("{origin}{path}{query}"),
+            header,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, max_global_rejects: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_suggested_rule_allows_exactly_what_was_refused(rules in policies(), sent in requests()) {
+        let rules = if rules.is_empty() { "  []\n".to_owned() } else { rules };
+        let policy = Policy::compile(vec![document(&rules)]);
+        prop_assume!(policy.is_ok());
+        let policy = policy.unwrap();
+        let Some(past) = sent.past(&policy) else { return Err(TestCaseError::reject("it is allowed")) };
+        let review = policy.review(&past);
+        prop_assert!(!matches!(review.finding, Finding::Unknown | Finding::Allowed), "{:?}", review);
+        let suggestion = match review.suggestion {
+            Ok(suggestion) => suggestion,
+            Err(why) => {
+                let known = review.finding == Finding::OnlyTunnel || why.contains("empty value");
+                prop_assert!(known, "{}", why);
+                return Ok(());
+            }
+        };
+        let (after, name) = match with(&rules, &filled(&suggestion, &sent)) {
+            Ok(after) => after,
+            Err(problems) => {
+                prop_assert!(problems.contains("tunnel"), "{}\n{}", problems, suggestion.rule);
+                return Ok(());
+            }
+        };
+        if let Asking::Connect(target) = &past.what {
+            // It is heard now, and what is asked for inside is another question.
+            let heard = !matches!(after.at_connect(&sent.agent(), target), crate::policy::AtConnect::Deny(_));
+            prop_assert!(heard, "{}", suggestion.rule);
+            return Ok(());
+        }
+        let decides = |sent: &Sent| sent.decided_by(&after).is_some_and(|rule| *rule == *name);
+        prop_assert!(decides(&sent), "{}\n{:?}", suggestion.rule, sent.outcome(&after));
+        for near in near_misses(&sent) {
+            if near.agent != sent.agent && !suggestion.rule.contains("agent:") {
+                prop_assert!(!rules.contains("agent:"), "{}", suggestion.rule);
+                continue;
+            }
+            // A star in a path cannot be written as itself.
+            if near.url != sent.url && sent.url.contains('*') {
+                continue;
+            }
+            prop_assert!(!decides(&near), "{:?}\n{}", near, suggestion.rule);
+        }
+    }
+}
