@@ -33,7 +33,7 @@ doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
 test:
-	.ci/ledger install-tools check release demo demo-tamper clients bench-seed
+	.ci/ledger install-tools check release demo demo-tamper first-hour clients bench-seed
 
 release:
 	cargo build --release

@@ -17,8 +17,8 @@ use super::start;
 use crate::demo::{self, Call, Check, Progress, Report, Surroundings};
 
 const NEXT: &str = "\
-Now yours:  nexus-sidecar connection add github --strategy oauth2 --host api.github.com
-Try next:   nexus-sidecar run -- curl https://api.github.com/user    (it says which policy is missing)";
+Now yours:  nexus-sidecar connection add github
+Then:       nexus-sidecar run --use github/read@1 -- curl https://api.github.com/user";
 
 /// What a shell answers for a command that SIGINT ended.
 const INTERRUPTED: u8 = 130;

@@ -6,8 +6,9 @@
 set -euo pipefail
 root=$1
 shift
-programs="sh cat chmod cp cut date env false grep gzip head id ls mkdir mv printf ps pwd rm sed sha256sum
-  sleep sort stat tail tar test touch true uname wc curl"
+programs="sh awk basename cat chmod cmp cp cut date diff dirname env find gzip grep head id kill ln ls mkdir mktemp
+  mv od printf ps pwd readlink realpath rm rmdir sed seq sha256sum sleep sort stat tail tar tee test timeout touch tr
+  tty uname uniq wc whoami xargs curl"
 
 mkdir -p "$root"/usr/{bin,lib,lib64} "$root"/{dev,etc/ssl/certs,home/newuser,proc,tmp}
 for link in bin lib lib64; do ln -sfn "usr/$link" "$root/$link"; done

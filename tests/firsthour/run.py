@@ -137,7 +137,7 @@ def session(root, lines):
     script = root / "tmp/session.sh"
     text = "".join(f"{line}\nprintf '\\036%s\\036' $?\n" for line in lines)
     script.write_text(text)
-    terminal = Terminal([HERE / "enter.sh", root, "sh", "/tmp/session.sh"], {"access_token": TOKEN})
+    terminal = Terminal([HERE / "enter.sh", root, "sh", "/tmp/session.sh"], {"token": TOKEN})
     fields = terminal.transcript().split("\x1e")
     ran = []
     for number, line in enumerate(lines):
