@@ -104,8 +104,9 @@ def link_or_copy(source, target):
 class Box:
     """What one client has for itself: its user's home, configuration, store and audit."""
 
-    def __init__(self, kit, name):
-        self.kit, self.name = kit, name
+    def __init__(self, kit, name, narrow=None):
+        # `narrow` names the variables that the client is left with, of those that `run` sets.
+        self.kit, self.name, self.narrow = kit, name, narrow
         self.root = kit.root / f"box-{name}"
         self.root.mkdir(mode=0o711)
         self.home, self.work = self.folder("home"), self.folder("work")
@@ -113,6 +114,15 @@ class Box:
             "version": 1,
             "upstream": {"ca_files": [str(kit.ca)], "hosts": {name: "127.0.0.1" for name in NAMES}},
         }))
+
+    @property
+    def environment(self):
+        """What a login would set."""
+        return {
+            "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.home), "LANG": "C.UTF-8", "WORK": str(self.work),
+            "XDG_CONFIG_HOME": str(self.home / "config"), "XDG_DATA_HOME": str(self.home / "data"),
+            "XDG_STATE_HOME": str(self.home / "state"),
+        }
 
     def folder(self, name):
         """A folder of the unprivileged user's."""
@@ -131,33 +141,40 @@ class Box:
 
     def as_user(self, command, extra=None, stdin=None, seconds=CLIENT_SECONDS):
         """Runs a command as the unprivileged user, in a small environment of its own."""
-        environment = {
-            "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.home), "LANG": "C.UTF-8",
-            "XDG_CONFIG_HOME": str(self.home / "config"), "XDG_DATA_HOME": str(self.home / "data"),
-            "XDG_STATE_HOME": str(self.home / "state"), **(extra or {}),
-        }
+        environment = {**self.environment, **(extra or {})}
         user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
         return subprocess.run(
             [str(part) for part in command], cwd=self.home, env=environment, capture_output=True, timeout=seconds,
             **({"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}), **user)
 
     def connect(self, strategy, host, fields, settings=None):
-        """`connection add` under the client's name: the fields go in by standard input."""
-        command = [self.kit.sidecar, "connection", "add", self.name, "--config", self.config, "--strategy", strategy,
-                   "--host", host]
+        """`connection add` under the client's name, of a service that is no provider."""
+        command = ["--strategy", strategy, "--host", host, "--fields", "-"]
         for key, value in (settings or {}).items():
             command += ["--set", f"{key}={value}"]
-        done = self.as_user([*command, "--fields", "-"], stdin=json.dumps(fields).encode())
+        self._add(self.name, *command, stdin=json.dumps(fields))
+
+    def connect_provider(self, name, secret):
+        """`connection add` of a provider, which needs nothing but its credential."""
+        self._add(name, stdin=secret)
+
+    def _add(self, name, *options, stdin):
+        """The credential goes in by standard input, never on the command line."""
+        done = self.as_user([self.kit.sidecar, "connection", "add", name, "--config", self.config, *options],
+                            stdin=stdin.encode())
         if done.returncode != 0:
             raise AssertionError(f"connection add: {done.returncode} {done.stdout!r} {done.stderr!r}")
 
-    def run(self, rules, client, extra=None):
+    def run(self, rules, client, extra=None, keep=()):
         """Runs a client through the sidecar under these rules; asserts that it succeeded."""
+        if self.narrow is not None:
+            names = ",".join([*self.environment, *(extra or {}), *self.narrow])
+            client = ["python3", self.kit.agents / "narrow.py", names, *client]
         policy = self.file("policy.yaml", json.dumps({"version": 1, "rules": rules}))
         done = self.as_user(
             [self.kit.sidecar, "run", "--config", self.config, "--policy", policy, "--log", self.work / "sidecar.log",
-             "--", "sh", self.kit.agents / "inside.sh", self.work / "agent", *client],
-            {"WORK": str(self.work), **(extra or {})})
+             *(f"--keep={name}" for name in keep), "--", "sh", self.kit.agents / "inside.sh", self.work / "agent", *client],
+            extra)
         ran = Ran(self, done)
         if done.returncode != 0:
             raise AssertionError(f"the client ended with {done.returncode}\n{ran.everything()}")

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import hashlib
 import http.server
+import itertools
 import os
 import pathlib
 import re
@@ -16,7 +17,8 @@ import ssl
 import subprocess
 import threading
 
-NAMES = ["api.test", "git.test", "s3.eu-west-1.test", "pypi.test", "npm.test", "crates.test", "go.test"]
+NAMES = ["api.test", "git.test", "s3.eu-west-1.test", "pypi.test", "npm.test", "crates.test", "go.test",
+         "api.github.com", "api.openai.com", "api.anthropic.com", "slack.com"]
 
 
 class Certificates:
@@ -58,7 +60,8 @@ class Seen:
 
 
 class Service:
-    """A TLS server; `answer(seen)` returns (status, headers, body). What it saw is in `seen`."""
+    """A server, by TLS if it is given certificates; `answer(seen)` returns (status, headers, body). What it saw is in `seen`. A body
+    of bytes has a length; any other is sent piece by piece."""
 
     def __init__(self, certificates, answer, address=("127.0.0.1", 0)):
         self.seen, seen = [], threading.Lock()
@@ -66,6 +69,12 @@ class Service:
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             timeout = 60
+
+            def handle(handler):
+                try:
+                    super().handle()
+                except ConnectionError:
+                    pass  # the client left
 
             def handle_any(handler):
                 record = Seen(handler, read_body(handler))
@@ -75,10 +84,16 @@ class Service:
                 handler.send_response(status)
                 for name, value in headers:
                     handler.send_header(name, value)
-                handler.send_header("Content-Length", str(len(body)))
-                handler.end_headers()
-                if handler.command != "HEAD":
-                    handler.wfile.write(body)
+                if isinstance(body, bytes):
+                    handler.send_header("Content-Length", str(len(body)))
+                    handler.end_headers()
+                    if handler.command != "HEAD":
+                        handler.wfile.write(body)
+                else:
+                    handler.send_header("Transfer-Encoding", "chunked")
+                    handler.end_headers()
+                    for piece in itertools.chain(body, [b""]):
+                        handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
 
             do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any
 
@@ -87,9 +102,10 @@ class Service:
 
         self._server = http.server.ThreadingHTTPServer(address, Handler)
         self._server.daemon_threads = True
-        # The handshake waits for the first read, in the connection's own thread.
-        self._server.socket = certificates.context.wrap_socket(
-            self._server.socket, server_side=True, do_handshake_on_connect=False)
+        if certificates:
+            # The handshake waits for the first read, in the connection's own thread.
+            self._server.socket = certificates.context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 

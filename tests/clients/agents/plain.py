@@ -82,6 +82,19 @@ def with_httplib2():
     return ask
 
 
+def with_stripe():
+    import stripe
+
+    stripe.ca_bundle_path = os.environ["SSL_CERT_FILE"]
+    client = stripe.RequestsClient()
+
+    def ask(method, url, headers, body):
+        content, status, answered = client.request(method, url, headers, body)
+        return status, dict(answered), content
+
+    return ask
+
+
 def main():
     api, ask = os.environ["API"], globals()[f"with_{sys.argv[1]}"]()
 

@@ -29,7 +29,7 @@ def check(box, command):
             "S3": f"https://s3.eu-west-1.test:{service.port}", "OBJECTS": str(sent), "AWS_REGION": "eu-west-1",
             "AWS_DEFAULT_REGION": "eu-west-1",
             "AWS_ACCESS_KEY_ID": "AKIAPLACEHOLDER00000", "AWS_SECRET_ACCESS_KEY": "placeholder",
-        })
+        }, keep=["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
     finally:
         service.close()
 
