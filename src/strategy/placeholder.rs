@@ -52,17 +52,19 @@ pub(super) fn refuse(
         return Err(Refusal::new(Code::CredentialUnusable, message));
     }
     let (host, rule) = (terms.destination().host(), terms.rule());
+    // No message repeats what was found.
+    let named = if matches!(place, Place::Host) { "it".to_owned() } else { host.to_string() };
     let why = match verdict {
         Verdict::Inject(grant) => {
             format!("and the connection {} puts no credential there: leave it out", grant.connection())
         }
         Verdict::Forward(_) if provider.bindings.strategy_for(host).is_some() => {
             format!(
-                "and rule {rule:?} injects nothing at {host}: a rule with `connection: {name}` before it would replace it"
+                "and rule {rule:?} injects nothing at {named}: a rule with `connection: {name}` before it would replace it"
             )
         }
         Verdict::Forward(_) => {
-            format!("and no rule injects {name} at {host}, which is none of its hosts: leave it out")
+            format!("and no rule injects {name} at {named}, which is none of its hosts: leave it out")
         }
     };
     let message = format!("{place} holds the placeholder of {name}, {why}");

@@ -120,6 +120,8 @@ fn the_place_and_the_reason_are_told() {
     }
     let own = refused(forward("https://api.github.com/user", &[("Authorization", &bearer)]));
     assert!(own.contains("injects nothing at api.github.com: a rule with `connection: github`"), "{own}");
+    let host = refused(forward(&format!("https://{lower}.example/r"), &[]));
+    assert!(host.starts_with("the host holds the placeholder of github"), "{host}");
     let method = Sending { method: TOKEN, ..Sending::get(Value::Null) }.outbound().map(drop);
     assert!(refused(method).starts_with("the method holds"));
 }

@@ -116,12 +116,13 @@ async fn trailers_carry_no_credential_and_no_route() {
         [(":method", b"POST"), (":scheme", b"https"), (":authority", authority.as_bytes()), (":path", b"/")];
     frames.headers(1, &post, 0).await.unwrap();
     frames.send(DATA, 0, 1, b"hi").await.unwrap();
-    let trailers: [Field<'_>; 6] = [
+    let trailers: [Field<'_>; 7] = [
         ("authorization", b"Bearer mine"),
         ("x-api-key", b"mine"),
         ("x-http-method-override", b"DELETE"),
         ("x-forwarded-host", b"evil.test"),
         ("host", b"evil.test"),
+        ("x-note", b"ghp_NexusPlaceholder00000000000000000000"),
         ("x-sum", b"1"),
     ];
     frames.headers(1, &trailers, END_STREAM).await.unwrap();
