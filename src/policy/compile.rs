@@ -120,7 +120,11 @@ pub(super) fn rule(written: &RuleDoc, problems: &mut Vec<Problem>) -> Option<Rul
     for path in &written.paths {
         match Glob::path(&path.value) {
             Ok(glob) => paths.push(glob),
-            Err(error) => problems.push(problem(written, &path.at, format!("the path {:?}: {error}", path.value))),
+            Err(error) => {
+                let text = &path.value;
+                let advice = if text.starts_with('/') { String::new() } else { format!(": write /{text}") };
+                problems.push(problem(written, &path.at, format!("the path {text:?}: {error}{advice}")));
+            }
         }
     }
     let effect = effect?;

@@ -69,6 +69,18 @@ impl Answer {
     }
 }
 
+/// The rule that refused, if one did; of a refusal that a rule may change, who says which.
+fn details(refusal: &Refusal, trace: TraceId) -> serde_json::Value {
+    let mut details = serde_json::Map::new();
+    if let Some(rule) = refusal.rule() {
+        details.insert("rule".to_owned(), rule.into());
+    }
+    if refusal.code() == Code::PolicyDenied {
+        details.insert("next".to_owned(), format!("nexus-sidecar why {trace}").into());
+    }
+    details.into()
+}
+
 /// The answer to a refusal: the error shape of the Nexus Agent Exchange Protocol.
 pub(super) fn refuse(refusal: &Refusal, trace: TraceId) -> Response<Answer> {
     let code = refusal.code();
@@ -76,7 +88,7 @@ pub(super) fn refuse(refusal: &Refusal, trace: TraceId) -> Response<Answer> {
         "error": {
             "code": code.as_str(),
             "message": refusal.message(),
-            "details": refusal.rule().map_or_else(|| serde_json::json!({}), |rule| serde_json::json!({ "rule": rule })),
+            "details": details(refusal, trace),
             "trace_id": trace.to_string(),
         }
     });
@@ -158,6 +170,8 @@ mod tests {
         let body: serde_json::Value = serde_json::from_slice(body).unwrap();
         assert_eq!(body["error"]["code"], "POLICY_DENIED");
         assert_eq!(body["error"]["trace_id"], "07".repeat(16));
+        assert_eq!(body["error"]["details"]["rule"], "r");
+        assert_eq!(body["error"]["details"]["next"], format!("nexus-sidecar why {}", "07".repeat(16)));
         assert!(!body.to_string().contains("10.0.0.1"));
     }
 }

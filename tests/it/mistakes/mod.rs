@@ -65,6 +65,7 @@ async fn a_host_that_is_not_allowed() {
     scene.connection("good-token", &[]);
     scene.run("curl -sS https://other.test/user");
     scene.agent_sees("other.test:443");
+    scene.tries(&["why"]);
     scene.matches("host-not-allowed");
 }
 
@@ -74,6 +75,7 @@ async fn a_method_that_is_not_allowed() {
     let (origin, mut scene) = reading(&pki).await;
     scene.connection("good-token", &[]);
     scene.run(&format!("curl -sS -X DELETE https://api.test:{}/repos/me/mine", origin.port()));
+    scene.tries(&["why"]);
     scene.matches("method-not-allowed");
 }
 
@@ -158,6 +160,7 @@ async fn an_upstream_with_a_private_ca() {
     let mut scene = Scene::of(&origin, None);
     scene.connection("good-token", &[]);
     scene.run(&format!("curl -sS https://api.test:{}/user", origin.port()));
+    scene.tries(&["why"]);
     scene.matches("upstream-with-a-private-ca");
     assert!(origin.received().is_empty());
 }

@@ -154,7 +154,13 @@ fn changing(word: &str, before: &str) -> Option<(usize, &'static str)> {
     if starts_word && (hex == 32 || hex == 16) {
         return Some((hex, "ID"));
     }
-    if before.ends_with(':') && (4..=5).contains(&digits) {
+    if starts_word && bytes.len() == 10 && bytes[4] == b'-' && bytes[7] == b'-' && digits == 4 {
+        return Some((word.len(), "DATE"));
+    }
+    if starts_word && bytes.len() >= 8 && bytes[2] == b':' && bytes[5] == b':' && digits == 2 {
+        return Some((word.len(), "TIME"));
+    }
+    if (before.ends_with(':') || before.ends_with("port: ")) && (4..=5).contains(&digits) {
         return Some((digits, "PORT"));
     }
     if before.ends_with("process ") && digits > 0 {
@@ -170,6 +176,7 @@ fn what_changes_has_a_fixed_name() {
         ("at 127.0.0.1:43817, or api.test:443", "at 127.0.0.1:PORT, or api.test:443"),
         ("until 2026-11-20T15:00:01Z; now", "until TIME; now"),
         ("\"trace\":\"0af7651916cd43dd8448eb211c80319c\"", "\"trace\":\"ID\""),
+        ("2026-11-21 15:38:52.892 UTC, port: 38873", "DATE TIME UTC, port: PORT"),
         ("policy.yaml:3:5: one", "policy.yaml:3:5: one"),
         ("mode 644 of process 77", "mode 644 of process PID"),
     ] {
