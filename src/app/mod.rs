@@ -5,6 +5,7 @@
 
 mod drain;
 mod reload;
+mod who;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 pub use self::reload::Reloader;
+pub use self::who::{Who, policy_of_call};
 use crate::audit::Audit;
 use crate::config::{AuditMode, Config, Problems, SetName};
 use crate::dial::{DialSettings, Dialer};

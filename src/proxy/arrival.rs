@@ -14,7 +14,8 @@ use crate::model::{Destination, Facts, Refusal, TraceId};
 #[derive(Clone, Debug)]
 pub(super) struct Arrival {
     pub(super) agent: Result<Agent, Unproved>,
-    pub(super) peer: SocketAddr,
+    /// The other end of its socket; a request of our own has none.
+    pub(super) peer: Option<SocketAddr>,
     /// The target of the CONNECT around it, under the scheme that was found inside.
     pub(super) tunnel: Option<Arc<Destination>>,
     /// A word for the audit.
@@ -33,7 +34,7 @@ impl Arrival {
         Facts {
             trace,
             via: self.via,
-            peer: Some(self.peer),
+            peer: self.peer,
             agent: self.agent.as_ref().ok().map(|agent| Arc::clone(agent.name())),
             proof: self.agent.as_ref().map_or("unproved", |agent| agent.proof().as_str()),
         }

@@ -32,15 +32,15 @@ enum State {
 
 /// Reads a body that has to be signed; leaves any other where it is.
 pub(super) async fn prepare(
-    incoming: Incoming,
+    incoming: Option<Incoming>,
     parts: &Parts,
     need: BodyNeed,
     limits: &Limits,
     timeouts: &Timeouts,
 ) -> Result<Body, Refusal> {
-    if incoming.is_end_stream() {
+    let Some(incoming) = incoming.filter(|incoming| !incoming.is_end_stream()) else {
         return Ok(Body { state: State::Empty, progress: Arc::new(Progress::finished(0)) });
-    }
+    };
     match need {
         BodyNeed::Buffered => {
             let bytes = held::read(incoming, limits.buffer, timeouts.body).await?;

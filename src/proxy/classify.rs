@@ -116,13 +116,8 @@ mod tests {
 
     fn ask(tunnel: Option<&str>, method: &str, uri: &str, host: Option<&str>) -> Result<String, Code> {
         let tunnel = tunnel.map(|text| Arc::new(HostPort::parse(text).unwrap().with_scheme(Scheme::Https)));
-        let arrival = Arrival {
-            agent: Ok(Agent::hypothetical("a")),
-            peer: ([127, 0, 0, 1], 1).into(),
-            tunnel,
-            via: "test",
-            line: Arc::default(),
-        };
+        let arrival =
+            Arrival { agent: Ok(Agent::hypothetical("a")), peer: None, tunnel, via: "test", line: Arc::default() };
         let mut request = http::Request::builder().method(method).uri(uri);
         if let Some(host) = host {
             request = request.header(HOST, host);

@@ -20,6 +20,7 @@ mod held;
 mod intercept;
 mod lifeline;
 mod live;
+mod own;
 mod pipeline;
 mod prefixed;
 mod quickack;
@@ -34,5 +35,6 @@ mod upload;
 mod upstream;
 
 pub(crate) use front::Front;
+pub(crate) use own::OwnAnswer;
 pub use pipeline::OnRefusal;
 pub(crate) use pipeline::{Pipeline, PipelineParts};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -89,18 +89,32 @@ impl Pipeline {
         malformed: Option<Malformed>,
     ) -> Response<Answer> {
         let trace = draw_trace();
-        let mut entry = match self.audit.entry(arrival.facts(trace)) {
-            Ok(entry) => entry,
-            Err(refusal) => return answer::refuse(&refusal, trace),
-        };
+        match self.serve(arrival, request.map(Some), malformed, trace).await {
+            Ok(response) => response,
+            Err(refusal) => answer::refuse(&refusal, trace),
+        }
+    }
+
+    /// The same for whoever wants to know the refusal, which is recorded by then.
+    pub(super) async fn serve(
+        &self,
+        arrival: &Arrival,
+        request: Request<Option<Incoming>>,
+        malformed: Option<Malformed>,
+        trace: TraceId,
+    ) -> Result<Response<Answer>, Refusal> {
+        let mut entry = self.audit.entry(arrival.facts(trace))?;
         let mut attempt = Attempt::new();
         let result = match malformed {
             Some(why) => Err(refuse_malformed(why)),
             None => self.attempt(&mut entry, &mut attempt, arrival, request).await,
         };
         match result {
-            Ok(answered) => self.respond(entry, attempt, answered),
-            Err(refusal) => self.refuse(entry, attempt, &refusal, trace),
+            Ok(answered) => Ok(self.respond(entry, attempt, answered)),
+            Err(refusal) => {
+                self.settle(entry, attempt, &refusal, trace);
+                Err(refusal)
+            }
         }
     }
 
@@ -109,7 +123,7 @@ impl Pipeline {
         entry: &mut Entry,
         attempt: &mut Attempt,
         arrival: &Arrival,
-        request: Request<Incoming>,
+        request: Request<Option<Incoming>>,
     ) -> Result<Answered, Refusal> {
         let (parts, incoming) = request.into_parts();
         attempt.asked = asked(&parts, arrival);
@@ -148,7 +162,7 @@ impl Pipeline {
         verdict: Verdict,
         target: &Target,
         parts: &Parts,
-        incoming: Incoming,
+        incoming: Option<Incoming>,
     ) -> Result<(Sent, Lent, strategy::Watch), Refusal> {
         let mut verdict = verdict;
         let mut lent = timed(&mut attempt.stages.lease, self.leases.lend(&verdict)).await?;
@@ -255,10 +269,11 @@ impl Pipeline {
         refusal: &Refusal,
     ) -> Response<Answer> {
         let attempt = Attempt { asked: asked.to_owned(), ..Attempt::new() };
-        self.refuse(entry, attempt, refusal, trace)
+        self.settle(entry, attempt, refusal, trace);
+        answer::refuse(refusal, trace)
     }
 
-    fn refuse(&self, mut entry: Entry, mut attempt: Attempt, refusal: &Refusal, trace: TraceId) -> Response<Answer> {
+    fn settle(&self, mut entry: Entry, mut attempt: Attempt, refusal: &Refusal, trace: TraceId) {
         if refusal.code() == Code::PolicyDenied {
             entry.refused_by(self.policy.load().version(), refusal.rule());
         }
@@ -269,10 +284,8 @@ impl Pipeline {
         if refusal.code() == Code::Internal {
             tracing::error!(%trace, reason = refusal.log(), "a request failed here");
         }
-        let response = answer::refuse(refusal, trace);
         attempt.stages.total = attempt.started.elapsed();
-        entry.outcome(outcome(refusal, response.status(), &attempt));
-        response
+        entry.outcome(outcome(refusal, &attempt));
     }
 }
 
@@ -282,9 +295,9 @@ impl Attempt {
     }
 }
 
-fn outcome(refusal: &Refusal, status: StatusCode, attempt: &Attempt) -> OutcomeFacts {
+fn outcome(refusal: &Refusal, attempt: &Attempt) -> OutcomeFacts {
     OutcomeFacts {
-        status: Some(status.as_u16()),
+        status: Some(refusal.code().status().as_u16()),
         code: Some(refusal.code()),
         cause: refusal.cause(),
         reason: Some(refusal.log().to_owned()),

@@ -43,7 +43,7 @@ pub(super) async fn explicit(front: Arc<Front>, stream: TcpStream, peer: Peer, l
             let turn = Turn::of(&findings);
             let agent =
                 if malformed.is_some() { Err(Unproved::Missing) } else { prove(&front, &request, peer, &by_socket) };
-            let arrival = Arrival { agent, peer: peer.remote, tunnel: None, via: "http", line: Arc::clone(line) };
+            let arrival = Arrival { agent, peer: Some(peer.remote), tunnel: None, via: "http", line: Arc::clone(line) };
             let connects = malformed.is_none() && request.method() == Method::CONNECT;
             let mut response = if connects {
                 guard(connect::connect(&front, arrival, request)).await

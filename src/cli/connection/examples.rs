@@ -3,8 +3,9 @@
 pub(super) const ALL: &str = "\
 Examples:
   printf %s \"$TOKEN\" | nexus-sidecar connection add github
-  nexus-sidecar connection list
-  nexus-sidecar connection set github";
+  nexus-sidecar connection test github
+  nexus-sidecar connection set github
+  nexus-sidecar connection list";
 
 pub(super) const LIST: &str = "\
 Examples:
@@ -20,8 +21,14 @@ pub(super) const SET: &str = "\
 Examples:
   nexus-sidecar connection set github
       asks for its credential, without echo
-  printf %s \"$TOKEN\" | nexus-sidecar connection set github --expires-at 2031-01-31T00:00:00Z
+  printf %s \"$TOKEN\" | nexus-sidecar connection set github --field token=- \\
+      --expires-at 2031-01-31T00:00:00Z
   nexus-sidecar connection set tickets --field api_key=@/run/secrets/tickets";
+
+pub(super) const TEST: &str = "\
+Examples:
+  nexus-sidecar connection test github
+  nexus-sidecar connection test github --json | jq -r .user";
 
 pub(super) const DELETE: &str = "\
 Examples:

@@ -96,10 +96,12 @@ pub(super) fn summary(connection: &Connection) -> String {
 pub(super) fn next(connection: &Connection, provider: &Provider) -> Option<String> {
     let set = provider.sets.iter().find(|set| &*set.name.set == "read").or(provider.sets.first())?;
     let name = &connection.name;
+    let test = provider.user.as_ref().map(|_| format!("nexus-sidecar connection test {name}, then "));
+    let test = test.unwrap_or_default();
     Some(if *name == provider.connection {
-        format!("next: nexus-sidecar run --use {} -- CMD", set.name)
+        format!("next: {test}nexus-sidecar run --use {} -- CMD", set.name)
     } else {
-        format!("next: borrow it in a policy, with the rule {{ use: {}, connection: {name} }}", set.name)
+        format!("next: {test}borrow it in a policy, by the rule {{ use: {}, connection: {name} }}", set.name)
     })
 }
 
@@ -184,7 +186,10 @@ mod tests {
     fn what_comes_next_is_a_command_or_a_rule() {
         let github = Catalogue::built_in().provider("github").unwrap();
         let said = |name: &str| next(&connection(name), github).unwrap();
-        assert_eq!(said("github"), "next: nexus-sidecar run --use github/read@1 -- CMD");
+        assert_eq!(
+            said("github"),
+            "next: nexus-sidecar connection test github, then nexus-sidecar run --use github/read@1 -- CMD"
+        );
         assert!(said("work").ends_with("{ use: github/read@1, connection: work }"), "{}", said("work"));
     }
 }
