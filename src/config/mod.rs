@@ -14,7 +14,7 @@ pub use catalogue::{
     Catalogue, FieldDoc, PLACEHOLDER_MARKER, PermissionSet, Placeholder, Provider, SetName, SetNameError, UserCall,
 };
 pub use document::{
-    Action, Document, ExpectedOutcome, Matcher, PolicyTest, Protocol, RuleDefault, RuleDoc, load_documents,
+    Action, Document, ExpectedOutcome, Matcher, PolicyTest, Protocol, RuleDefault, RuleDoc, Subject, load_documents,
 };
 pub use environment::Environment;
 pub use key::KeySource;

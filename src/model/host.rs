@@ -73,6 +73,12 @@ impl Host {
         }
     }
 
+    /// The last two labels of a name that has them: what hosts are sorted by where few have a
+    /// pattern in common.
+    pub fn end(&self) -> Option<&str> {
+        self.name().and_then(end)
+    }
+
     /// The address, or `None` for a name.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
@@ -80,6 +86,12 @@ impl Host {
             Self::Ip(ip) => Some(*ip),
         }
     }
+}
+
+/// The last two labels.
+pub(super) fn end(labels: &str) -> Option<&str> {
+    let (before, _) = labels.rsplit_once('.')?;
+    Some(before.rfind('.').map_or(labels, |dot| &labels[dot + 1..]))
 }
 
 fn check_labels(name: &str) -> Result<(), HostError> {

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::host::end;
 use super::{Host, HostError};
 
 /// Hosts that a rule or a connection names: one exactly, or a pattern.
@@ -61,6 +62,14 @@ impl HostPattern {
     /// Tells whether it stands for more than one host.
     pub fn is_wildcard(&self) -> bool {
         matches!(self, Self::Like { .. })
+    }
+
+    /// The last two labels of all of its hosts, where they are one and the same.
+    pub fn end(&self) -> Option<&str> {
+        match self {
+            Self::Exact(host) => host.end(),
+            Self::Like { labels, .. } => end(labels).filter(|end| !end.contains('*')),
+        }
     }
 
     /// Tells whether some host matches both.
@@ -191,6 +200,21 @@ mod tests {
     }
 
     #[test]
+    fn an_end_is_that_of_every_host() {
+        for (text, want) in [
+            ("sts.*.amazonaws.com", Some("amazonaws.com")),
+            ("*.example.net", Some("example.net")),
+            ("*.net", None),
+            ("a.*.net", None),
+            ("a.b.example.net", Some("example.net")),
+            ("localhost", None),
+            ("192.0.2.1", None),
+        ] {
+            assert_eq!(p(text).end(), want, "{text}");
+        }
+    }
+
+    #[test]
     fn overlap_and_cover() {
         assert!(p("*.example.net").overlaps(&p("*.a.example.net")));
         assert!(p("*.example.net").covers(&p("*.a.example.net")));
@@ -229,6 +253,9 @@ mod tests {
             prop_assert_eq!(a.overlaps(&b), both, "{} and {}", a, b);
             prop_assert_eq!(b.overlaps(&a), both);
             prop_assert_eq!(a.covers(&b), all, "{} over {}", a, b);
+            if let Some(end) = a.end() {
+                prop_assert!(hosts.iter().all(|host| host.end() == Some(end) || !a.matches(host)), "{}", a);
+            }
             prop_assert_eq!(p(&a.to_string()), a);
         }
     }

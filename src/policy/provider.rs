@@ -8,7 +8,7 @@ use http::HeaderName;
 
 use super::rule::{Effect, Rule};
 use super::{Policy, TestResult, compile};
-use crate::config::{Action, Catalogue, Document, Located, Problems, Provider, RuleDoc, SetName};
+use crate::config::{Action, Catalogue, Document, Located, Problems, Provider, RuleDoc, SetName, Subject};
 use crate::model::HostPattern;
 
 /// Every provider's calls that mint credentials, as rules that deny.
@@ -79,21 +79,25 @@ impl Policy {
     }
 
     /// Runs a provider's own tests: those that name a permission set against the policy that uses
-    /// it, the others against a rule that borrows its connection for all of its hosts.
+    /// it, those that name a call which mints against a rule that borrows its connection for all of
+    /// its hosts. A request that is such a call has to be refused as that one and no other.
     ///
     /// # Errors
     /// What is wrong with the documents themselves.
     pub fn test_provider(provider: &Provider) -> Result<Vec<TestResult>, Problems> {
+        let everything = Self::compile(vec![everything(provider)])?;
         let mut results = Vec::with_capacity(provider.tests.len());
         for test in &provider.tests {
-            let mut document = match &test.uses {
-                Some(set) => {
-                    Document::parse(&PathBuf::from("--use"), &format!("version: 1\nrules: [{{ use: {set} }}]"))
-                }
-                None => everything(provider),
+            let mut result = match &test.subject {
+                Some(Subject::Set(set)) => Self::of_sets(std::slice::from_ref(set))?.test_one(test),
+                _ => everything.test_one(test),
             };
-            document.tests = vec![test.clone()];
-            results.extend(Self::compile(vec![document])?.test());
+            if let Some(Subject::Mints(call)) = &test.subject {
+                let as_this = result.reason.as_ref().is_some_and(|reason| reason.contains(&format!("({call})")));
+                result.passed &= as_this;
+                result.expected = format!("deny as {call}");
+            }
+            results.push(result);
         }
         Ok(results)
     }
@@ -106,5 +110,7 @@ fn everything(provider: &Provider) -> Document {
     Document::parse(&PathBuf::from("everything"), &format!("version: 1\nrules: [{rule}]"))
 }
 
+#[cfg(test)]
+mod catalogue_tests;
 #[cfg(test)]
 mod tests;

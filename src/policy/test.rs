@@ -32,7 +32,7 @@ impl Policy {
         self.tests.iter().map(|test| self.test_one(test)).collect()
     }
 
-    fn test_one(&self, test: &PolicyTest) -> TestResult {
+    pub(super) fn test_one(&self, test: &PolicyTest) -> TestResult {
         let agent = Agent::hypothetical(test.agent.as_deref().unwrap_or(NOBODY));
         let (got, reason) = match hypothetical::request(&test.method, &test.url) {
             Ok(target) => words(&self.outcome(&agent, &target, &headers(test))),

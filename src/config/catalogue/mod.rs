@@ -20,9 +20,21 @@ use super::yaml::did_you_mean;
 use super::{At, Problems};
 use crate::model::{Bindings, ConnectionName, Host};
 
-/// The documents, with the names that problems in them have.
-const DOCUMENTS: [(&str, &str); 1] =
-    [("policies/providers/github.yaml", include_str!("../../../policies/providers/github.yaml"))];
+/// A document, with the name that problems in it have.
+macro_rules! document {
+    ($name:literal) => {
+        (concat!("policies/providers/", $name), include_str!(concat!("../../../policies/providers/", $name)))
+    };
+}
+
+/// The documents, in the order of listings.
+const DOCUMENTS: [(&str, &str); 5] = [
+    document!("anthropic.yaml"),
+    document!("aws.yaml"),
+    document!("github.yaml"),
+    document!("openai.yaml"),
+    document!("slack.yaml"),
+];
 
 /// What every placeholder holds, in some letter case: by it they are recognised quickly.
 pub const PLACEHOLDER_MARKER: &str = "NexusPlaceholder";
@@ -60,7 +72,7 @@ pub struct Provider {
     pub mints: Vec<RuleDoc>,
     /// What rules may `use`, by name and version.
     pub sets: Vec<PermissionSet>,
-    /// The document's own tests.
+    /// The document's own tests; none in the catalogue that is [built in](Catalogue::built_in).
     pub tests: Vec<PolicyTest>,
 }
 
@@ -115,7 +127,14 @@ impl Catalogue {
     #[expect(clippy::expect_used, reason = "the documents are part of this program, and a test reads them")]
     pub fn built_in() -> &'static Self {
         static BUILT_IN: OnceLock<Catalogue> = OnceLock::new();
-        BUILT_IN.get_or_init(|| Self::read(&DOCUMENTS).expect("the catalogue that was compiled in"))
+        let documents = || DOCUMENTS.map(|(name, text)| (name, without_tests(text)));
+        BUILT_IN.get_or_init(|| Self::read(&documents()).expect("the catalogue that was compiled in"))
+    }
+
+    /// The same with the documents' tests.
+    #[cfg(test)]
+    pub(crate) fn with_tests() -> Self {
+        Self::read(&DOCUMENTS).unwrap_or_else(|problems| panic!("{problems}"))
     }
 
     /// Reads documents, each with the name that problems in it have.
@@ -173,6 +192,11 @@ impl Catalogue {
         let advice = format!("{}there are {}", meant.unwrap_or_default(), known.join(", "));
         SetNameError::Provider { name: name.to_owned(), advice }
     }
+}
+
+/// A document without its tests, which stand last: half of what a start would read.
+fn without_tests(text: &str) -> &str {
+    text.split_once("\ntests:\n").map_or(text, |(provider, _)| provider)
 }
 
 impl PermissionSet {

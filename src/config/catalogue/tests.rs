@@ -12,6 +12,16 @@ fn a_set_that_is_not_there_is_told_with_those_that_are() {
     let catalogue = Catalogue::built_in();
     let error = |text: &str| catalogue.set(&SetName::parse(text).unwrap()).unwrap_err().to_string();
     assert!(error("githbu/read@1").contains("did you mean github?"));
-    assert!(error("nowhere/read@1").contains("there are github"));
-    assert!(error("github/raed@1").contains("it has read@1"));
+    assert!(error("nowhere/read@1").contains("there are anthropic, aws, github"));
+    assert!(error("github/raed@1").contains("it has clone@1, read@1"));
+}
+
+#[test]
+fn the_tests_that_a_start_leaves_out_are_all_that_it_leaves_out() {
+    let (whole, lean) = (Catalogue::read(&DOCUMENTS).unwrap(), Catalogue::built_in());
+    for (whole, lean) in whole.providers().iter().zip(lean.providers()) {
+        assert!(!whole.tests.is_empty() && lean.tests.is_empty(), "{}", whole.title);
+        let untested = Provider { tests: Vec::new(), ..whole.clone() };
+        assert_eq!(format!("{untested:?}"), format!("{lean:?}"));
+    }
 }

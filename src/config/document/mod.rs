@@ -160,12 +160,23 @@ pub struct PolicyTest {
     pub url: String,
     /// `agent:`
     pub agent: Option<String>,
-    /// `use:`, in a provider's document alone: the permission set that is asked.
-    pub uses: Option<SetName>,
+    /// What it is asked of, in a provider's document alone.
+    pub subject: Option<Subject>,
     /// `headers:` that the request carries.
     pub headers: Vec<(String, String)>,
     /// `expect:`
     pub expect: ExpectedOutcome,
+}
+
+/// What a provider's test is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// `use:` this permission set is asked.
+    Set(SetName),
+    /// `mints:` the request is this call, which hands out or registers credentials.
+    Mints(String),
+    /// `near:` the request differs a little from this call, and is none that does.
+    Near(String),
 }
 
 /// `expect:` of a test.

@@ -28,13 +28,15 @@ fn document(root: &Node, findings: &mut Findings) -> Option<Provider> {
     open::version(&mut fields, findings);
     let described = fields.get("provider");
     let tests = fields.get("tests").map(|list| list.list(findings)).unwrap_or_default();
-    let tests = tests.iter().filter_map(|node| test::of_provider(node, findings)).collect();
     fields.finish(&[], findings);
     let Some(described) = described else {
         findings.with(root, "`provider` is missing");
         return None;
     };
-    provider(described, findings).map(|provider| Provider { tests, ..provider })
+    let mut provider = provider(described, findings)?;
+    let tests = tests.iter().flat_map(|node| test::of_provider(node, &provider.connection, findings));
+    provider.tests = tests.collect();
+    Some(provider)
 }
 
 fn provider(node: &Node, findings: &mut Findings) -> Option<Provider> {
@@ -167,21 +169,38 @@ fn user(node: &Node, findings: &mut Findings) -> Option<UserCall> {
 }
 
 fn permission_sets(node: &Node, provider: &ConnectionName, findings: &mut Findings) -> Vec<PermissionSet> {
-    let mut sets = Vec::new();
+    let mut sets: Vec<PermissionSet> = Vec::new();
     for entry in node.entries(findings) {
         match SetName::parse(&format!("{provider}/{}", entry.key)) {
-            Ok(name) => sets.extend(permission_set(&entry.node, name, findings)),
+            Ok(name) => {
+                let set = permission_set(&entry.node, name, &sets, findings);
+                sets.extend(set);
+            }
             Err(error) => entry.problem(error.to_string(), findings),
         }
     }
     sets
 }
 
-fn permission_set(node: &Node, name: SetName, findings: &mut Findings) -> Option<PermissionSet> {
+/// A set, with the rules of those above it that it includes, under their own names.
+fn permission_set(
+    node: &Node,
+    name: SetName,
+    above: &[PermissionSet],
+    findings: &mut Findings,
+) -> Option<PermissionSet> {
     let mut fields = Fields::open(node, findings)?;
     let about = needed(&mut fields, "about", findings);
-    let rules: Vec<RuleDoc> =
-        each(fields.get("rules"), findings, |node, findings| rule::matching(node, "rule", findings));
+    let included = each(fields.get("includes"), findings, |node, findings| {
+        let called = node.text(findings)?;
+        let set = above.iter().find(|set| set.name.versioned() == called);
+        if set.is_none() {
+            findings.with(node, format!("no set above this one is called {called}"));
+        }
+        set.map(|set| set.rules.clone())
+    });
+    let mut rules: Vec<RuleDoc> = included.concat();
+    rules.extend(each(fields.get("rules"), findings, |node, findings| rule::matching(node, "rule", findings)));
     fields.finish(&[], findings);
     if rules.is_empty() {
         findings.with(node, "a permission set needs `rules`");

@@ -1,22 +1,12 @@
 use http::{HeaderName, HeaderValue, Method};
 
-use super::{ExpectedOutcome, PolicyTest, rule, uses};
+use super::{ExpectedOutcome, PolicyTest, Subject, rule, uses};
 use crate::config::yaml::{Fields, Findings, Node};
 use crate::model::ConnectionName;
 
 /// Reads one of `tests:`.
 pub(super) fn read(node: &Node, findings: &mut Findings) -> Option<PolicyTest> {
-    read_from(node, Fields::open(node, findings)?, findings)
-}
-
-/// Reads one of a provider's `tests:`, which may name a permission set.
-pub(super) fn of_provider(node: &Node, findings: &mut Findings) -> Option<PolicyTest> {
     let mut fields = Fields::open(node, findings)?;
-    let uses = fields.get("use").and_then(|node| uses::set_name(node, findings));
-    read_from(node, fields, findings).map(|test| PolicyTest { uses, ..test })
-}
-
-fn read_from(node: &Node, mut fields: Fields<'_>, findings: &mut Findings) -> Option<PolicyTest> {
     let request = match fields.get("request") {
         Some(node) => request(node, findings),
         None => missing(node, "request: GET https://…", findings),
@@ -30,7 +20,43 @@ fn read_from(node: &Node, mut fields: Fields<'_>, findings: &mut Findings) -> Op
     fields.finish(&[], findings);
     let (method, url) = request?;
     let agent = agent.map(|agent| agent.value);
-    Some(PolicyTest { at: node.at.clone(), method, url, agent, uses: None, headers, expect: expect? })
+    Some(PolicyTest { at: node.at.clone(), method, url, agent, subject: None, headers, expect: expect? })
+}
+
+/// Reads one of a provider's `tests:`: it is about a permission set or about a call that mints, and
+/// each of its requests is a test. A call that mints is refused; what is near one is injected.
+pub(super) fn of_provider(node: &Node, provider: &ConnectionName, findings: &mut Findings) -> Vec<PolicyTest> {
+    let Some(mut fields) = Fields::open(node, findings) else { return Vec::new() };
+    let set = fields.get("use").and_then(|node| uses::set_name(node, findings)).map(Subject::Set);
+    let mut call = |key| fields.get(key).and_then(|node| node.text(findings)).map(str::to_owned);
+    let (mints, near) = (call("mints").map(Subject::Mints), call("near").map(Subject::Near));
+    let requests = fields.get("request").map(|node| node.one_or_list(findings)).unwrap_or_default();
+    let headers = fields.get("headers").map(|node| headers(node, findings)).unwrap_or_default();
+    let expect = fields.get("expect").and_then(|node| expect(node, findings));
+    fields.finish(&[], findings);
+    let (subject, expect) = match (set, mints, near, expect) {
+        (Some(set), None, None, Some(expect)) => (set, expect),
+        (None, Some(call), None, None) => (call, ExpectedOutcome::Deny),
+        (None, None, Some(call), None) => (call, ExpectedOutcome::Inject(provider.clone())),
+        _ => {
+            findings.with(node, "a provider's test says `use` and `expect`, or `mints`, or `near`");
+            return Vec::new();
+        }
+    };
+    if requests.is_empty() {
+        findings.with(node, "a test needs `request: GET https://…`");
+    }
+    let requests = requests.iter().filter_map(|node| Some((node.at.clone(), request(node, findings)?)));
+    let test = |(at, (method, url))| PolicyTest {
+        at,
+        method,
+        url,
+        agent: None,
+        subject: Some(subject.clone()),
+        headers: headers.clone(),
+        expect: expect.clone(),
+    };
+    requests.map(test).collect()
 }
 
 fn missing<T>(node: &Node, example: &str, findings: &mut Findings) -> Option<T> {
