@@ -24,7 +24,9 @@ mod harden;
 mod help;
 mod input;
 mod man;
+mod output;
 mod policy;
+mod provider;
 mod proxy;
 mod ready;
 mod run;
@@ -77,6 +79,7 @@ enum Command {
     Proxy(proxy::Args),
     #[cfg(feature = "authority")]
     Connection(connection::Args),
+    Provider(provider::Args),
     Policy(policy::Args),
     Why(why::Args),
     Audit(audit::Args),
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Proxy(args) => proxy::run(args),
         #[cfg(feature = "authority")]
         Command::Connection(args) => connection::run(args),
+        Command::Provider(args) => provider::run(&args),
         Command::Policy(args) => policy::run(args),
         Command::Why(args) => why::run(&args),
         Command::Audit(args) => audit::run(args),

@@ -1,18 +1,20 @@
 //! `policy`: checks rules, runs their tests, and says which rule decides on a request and why.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use self::news::News;
 use super::failure::{Failure, finish};
+use super::output::{print, print_json};
 use super::{exit, start};
-use crate::config::{Problem, Problems, load_documents};
+use crate::config::{Catalogue, Problem, Problems, load_documents};
 use crate::policy::Policy;
 
 mod explain;
+mod news;
 mod test;
 
 const RULES: &str = "\
@@ -136,30 +138,21 @@ fn problem_as_json(problem: &Problem) -> Value {
 
 fn check(policy: &Policy, json: bool) -> Result<ExitCode, Failure> {
     let (rules, tests) = (policy.rule_count(), policy.test_count());
+    let news = News::of(policy, Catalogue::built_in());
     if json {
-        print_json(&json!({ "ok": true, "version": &**policy.version(), "rules": rules, "tests": tests }))?;
+        let mut answer = json!({ "ok": true, "version": &**policy.version(), "rules": rules, "tests": tests });
+        answer["news"] = news.as_json();
+        print_json(&answer)?;
     } else {
         let plural = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
         let tests = match tests {
             0 => "no tests".to_owned(),
             count => format!("{}, which `policy test` runs", plural(count, "test")),
         };
-        print(&format!("ok: {}, version {}, {tests}\n", plural(rules, "rule"), policy.version()))?;
+        let ok = format!("ok: {}, version {}, {tests}\n", plural(rules, "rule"), policy.version());
+        print(&(ok + &news.as_text()))?;
     }
     Ok(ExitCode::from(exit::OK))
-}
-
-fn print_json(value: &Value) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::because(&error))?;
-    print(&format!("{text}\n"))
-}
-
-/// Writes to standard output. A reader that went away (`| head`) has read enough.
-fn print(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::because(&error)),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ mod watch;
 mod yaml;
 
 pub use catalogue::{
-    Catalogue, FieldDoc, PLACEHOLDER_MARKER, PermissionSet, Placeholder, Provider, SetName, SetNameError, UserCall,
+    Catalogue, FieldDoc, PLACEHOLDER_MARKER, PermissionSet, Placeholder, Provider, Said, SetName, SetNameError,
+    UserCall,
 };
 pub use document::{
     Action, Document, ExpectedOutcome, Matcher, PolicyTest, Protocol, RuleDefault, RuleDoc, Subject, load_documents,

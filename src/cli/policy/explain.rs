@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 
-use super::{print, print_json};
 use crate::cli::exit;
 use crate::cli::failure::Failure;
+use crate::cli::output::{print, print_json};
 use crate::identity::Agent;
 use crate::model::Code;
 use crate::policy::{self, Explanation, NOBODY, Outcome, Policy, Tried, TriedVerdict, UrlError};

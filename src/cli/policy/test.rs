@@ -3,9 +3,9 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::{print, print_json};
 use crate::cli::exit;
 use crate::cli::failure::Failure;
+use crate::cli::output::{print, print_json};
 use crate::policy::{Policy, TestResult};
 
 pub(super) fn run(policy: &Policy, json: bool) -> Result<ExitCode, Failure> {

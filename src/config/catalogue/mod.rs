@@ -8,6 +8,7 @@
 mod set_name;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -15,6 +16,7 @@ use std::sync::OnceLock;
 use http::{HeaderName, HeaderValue, Method};
 
 pub use self::set_name::{SetName, SetNameError};
+pub use self::words::Said;
 use super::document::{PolicyTest, RuleDoc, read_provider};
 use super::yaml::did_you_mean;
 use super::{At, Problems};
