@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use self::child::Signals;
 use self::fields::InMemory;
-use self::summary::Tally;
+use self::summary::{Tally, Terminal};
 use super::client::trust::{Sources, Trust};
 use super::client::variables::{self, Child};
 use super::client::{Given, VARIABLES, Withheld, java};
@@ -113,6 +113,7 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
     let tally = Arc::new(Tally::default());
     let counted = Arc::clone(&tally);
     let providers = policy.providers_of(&args.agent);
+    let of_why = flags_of_why(&args);
     let run = Run { args, withheld, providers, hardened, password: hex::encode(password) };
     let parts = Parts {
         config,
@@ -123,13 +124,18 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
         audit,
         metrics: Arc::new(Metrics::new()),
         clock,
-        on_refusal: Some(Box::new(move |refusal, destination| counted.add(refusal, destination))),
+        on_refusal: Some(Box::new(move |refusal, destination, trace| counted.add(refusal, destination, trace))),
     };
     let audit = parts.audit.clone();
+    let terminal = Terminal::now();
     let ended = start::block_on(run.beside(ground, parts));
     let closed = audit.close().map_err(|error| Failure::because(&error));
-    if let Some(text) = tally.text() {
-        say(&format!("{text}\n  see {} and: nexus-sidecar audit tail", log.display()));
+    if let Some(text) = tally.text(&of_why) {
+        if terminal.is_taken() {
+            tracing::warn!(summary = text, "the terminal is another's: this was to be said there");
+        } else {
+            say(&format!("{text}\n  the log is {}", log.display()));
+        }
     }
     let code = ended?;
     closed?;
@@ -234,6 +240,24 @@ impl Run {
             wgetrc: variable("WGETRC").or_else(|| Some(variable("HOME")?.join(".wgetrc"))),
         };
         Trust::write(variable("XDG_RUNTIME_DIR").as_deref(), &sources)
+    }
+}
+
+/// What `why` needs to find the audit and the policy of this run.
+fn flags_of_why(args: &Args) -> String {
+    let files = args.config.iter().map(|file| ("config", file.display().to_string()));
+    let files = files.chain(args.policy.iter().map(|file| ("policy", file.display().to_string())));
+    let sets = args.sets.iter().map(|set| ("use", set.to_string()));
+    files.chain(sets).map(|(flag, value)| format!(" --{flag} {}", quoted(&value))).collect()
+}
+
+/// A word for a shell.
+fn quoted(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-@+=:,".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 

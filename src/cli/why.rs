@@ -12,6 +12,7 @@ use super::failure::{Failure, finish, say};
 use super::{exit, start};
 use crate::audit::{AuditError, Record, Requests};
 use crate::config::{Config, Document, SetName, load_documents};
+use crate::policy::and_sets;
 use crate::telemetry::{Clock, SystemClock};
 
 mod advice;
@@ -57,8 +58,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     policy: Vec<PathBuf>,
     /// A permission set that `run --use` was given; may be given several times
-    #[arg(long = "use", value_name = "SET", value_parser = SetName::parse)]
-    uses: Vec<SetName>,
+    #[arg(long = "use", value_name = "PROVIDER/SET@V", value_parser = start::permission_set)]
+    sets: Vec<SetName>,
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -90,26 +91,16 @@ fn execute(args: &Args) -> Result<ExitCode, Failure> {
     Ok(exit::OK.into())
 }
 
-/// The documents of the policy, or why there are none.
+/// The documents of the policy, as `run` puts them together, or why there are none.
 fn documents(args: &Args, config: &Config) -> Result<Vec<Document>, String> {
-    if !args.uses.is_empty() && args.policy.is_empty() {
-        return Ok(vec![of_sets(&args.uses)]);
-    }
-    let files = match &*args.policy {
-        [] => start::policy_files(config)
-            .map_err(|failure| failure.message().lines().next().unwrap_or_default().to_owned())?,
-        named => named.to_vec(),
+    let own = args.policy.is_empty() && args.sets.is_empty();
+    let files = match start::policy_files(config) {
+        _ if !own => args.policy.clone(),
+        Ok(files) => files,
+        Err(failure) => return Err(failure.message().lines().next().unwrap_or_default().to_owned()),
     };
-    let mut documents = load_documents(&files).map_err(|problems| problems.to_string())?;
-    if !args.uses.is_empty() {
-        documents.push(of_sets(&args.uses));
-    }
-    Ok(documents)
-}
-
-fn of_sets(sets: &[SetName]) -> Document {
-    let items: String = sets.iter().map(|set| format!("  - use: {set}\n")).collect();
-    Document::parse(&PathBuf::from("--use"), &format!("version: 1\nrules:\n{items}"))
+    let documents = load_documents(&files).map_err(|problems| problems.to_string())?;
+    Ok(and_sets(documents, &args.sets))
 }
 
 /// Where requests are looked for: in what was written lately first.

@@ -33,6 +33,7 @@ use std::sync::Arc;
 
 pub use explain::{Explanation, Tried, TriedVerdict};
 pub use hypothetical::{NOBODY, Outcome, UrlError, request};
+pub use provider::{USED, and_sets};
 pub use question::Question;
 pub use review::{Asking, Finding, Past, Review};
 pub use suggest::{BLANK, Place, Suggestion, with_rule};

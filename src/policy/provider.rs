@@ -42,6 +42,21 @@ pub(super) fn of_rule(rule: &Rule) -> Option<&'static Provider> {
     catalogue.providers().iter().find(all_of).filter(|_| matches!(rule.effect, Effect::Inject { .. }))
 }
 
+/// What the rules of `--use` have for a file.
+pub const USED: &str = "--use";
+
+/// Documents and, behind them, one that uses permission sets, each once.
+#[must_use]
+pub fn and_sets(mut documents: Vec<Document>, sets: &[SetName]) -> Vec<Document> {
+    if !sets.is_empty() {
+        let once = sets.iter().enumerate().filter(|(index, set)| !sets[..*index].contains(set));
+        let items: String = once.map(|(_, set)| format!("  - use: {set}\n")).collect();
+        let text = format!("version: 1\nrules:\n{items}");
+        documents.push(Document::parse(&PathBuf::from(USED), &text));
+    }
+    documents
+}
+
 impl Policy {
     /// The providers whose credentials its rules put on requests of an agent, each once.
     pub fn providers_of(&self, agent: &str) -> Vec<&'static Provider> {
@@ -68,14 +83,8 @@ impl Policy {
     ///
     /// # Errors
     /// What is wrong with the documents, and sets that are not there.
-    pub fn with_sets(mut documents: Vec<Document>, sets: &[SetName]) -> Result<Self, Problems> {
-        if !sets.is_empty() {
-            let once = sets.iter().enumerate().filter(|(index, set)| !sets[..*index].contains(set));
-            let items: String = once.map(|(_, set)| format!("  - use: {set}\n")).collect();
-            let text = format!("version: 1\nrules:\n{items}");
-            documents.push(Document::parse(&PathBuf::from("--use"), &text));
-        }
-        Self::compile(documents)
+    pub fn with_sets(documents: Vec<Document>, sets: &[SetName]) -> Result<Self, Problems> {
+        Self::compile(and_sets(documents, sets))
     }
 
     /// Runs a provider's own tests: those that name a permission set against the policy that uses

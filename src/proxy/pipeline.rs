@@ -30,8 +30,8 @@ use crate::policy::{Policy, Verdict};
 use crate::strategy::{self, Ambient, Head};
 use crate::telemetry::{Clock, Metrics};
 
-/// Called with every refusal and a word for its target.
-pub type OnRefusal = Box<dyn Fn(&Refusal, &str) + Send + Sync>;
+/// Called with every refusal, a word for its target, and its trace id.
+pub type OnRefusal = Box<dyn Fn(&Refusal, &str, TraceId) + Send + Sync>;
 
 /// What a pipeline is made of.
 pub(crate) struct PipelineParts {
@@ -279,7 +279,7 @@ impl Pipeline {
         }
         self.metrics.refused(refusal.code());
         if let Some(tell) = &self.on_refusal {
-            tell(refusal, &attempt.asked);
+            tell(refusal, &attempt.asked, trace);
         }
         if refusal.code() == Code::Internal {
             tracing::error!(%trace, reason = refusal.log(), "a request failed here");

@@ -26,6 +26,7 @@ mod rules;
 mod run;
 mod secrecy;
 mod sigv4;
+mod summary;
 #[allow(dead_code, unused_imports)]
 mod support;
 mod tidy;

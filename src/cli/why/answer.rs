@@ -9,7 +9,7 @@ use crate::cli::audit::rows::{safe, time};
 use crate::config::{At, Catalogue, Document, Problems, SetName};
 use crate::dial::Kind;
 use crate::model::{Cause, Code};
-use crate::policy::{Asking, Finding, Past, Place, Policy, Review, Suggestion, TriedVerdict, with_rule};
+use crate::policy::{Asking, Finding, Past, Place, Policy, Review, Suggestion, TriedVerdict, USED, with_rule};
 
 /// The policy as it is now, or why it cannot be asked.
 pub(super) struct Rules {
@@ -212,9 +212,13 @@ fn sets(past: &Past) -> Vec<(SetName, &'static str)> {
     sets.into_iter().map(|set| (set.name.clone(), set.about.as_str())).collect()
 }
 
-/// Where a rule at the end is written.
+/// Where a rule at the end is written. A set of `--use` is no file to write into.
 fn end(documents: &[Document]) -> String {
-    documents.last().map(|document| document.at.file.display().to_string()).unwrap_or_default()
+    let files = documents.iter().map(|document| document.at.file.display().to_string());
+    match files.rev().find(|file| file != USED) {
+        Some(file) => format!("behind the last of `rules:` in {file}"),
+        None => "in a file of its own, given by --policy beside --use".to_owned(),
+    }
 }
 
 fn place(at: &At) -> String {
@@ -283,8 +287,11 @@ impl Reviewed {
 
     fn place(&self, suggestion: &Suggestion) -> String {
         match &suggestion.place {
+            Place::Before(name, at) if at.file.as_os_str() == USED => {
+                format!("before rule {name}: in a file given by --policy, which is asked before --use")
+            }
             Place::Before(name, at) => format!("before rule {name} ({})", place(at)),
-            Place::End => format!("behind the last of `rules:` in {}", self.end),
+            Place::End => self.end.clone(),
         }
     }
 

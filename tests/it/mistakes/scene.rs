@@ -151,7 +151,8 @@ fn changing(word: &str, before: &str) -> Option<(usize, &'static str)> {
     if starts_word && bytes.len() >= 20 && bytes[4] == b'-' && bytes[10] == b'T' && digits == 4 {
         return Some((word.find('Z').map_or(word.len(), |at| at + 1), "TIME"));
     }
-    if starts_word && (hex == 32 || hex == 16) {
+    let shortened = hex == 12 && before.ends_with("why ");
+    if starts_word && (hex == 32 || hex == 16 || shortened) {
         return Some((hex, "ID"));
     }
     if starts_word && bytes.len() == 10 && bytes[4] == b'-' && bytes[7] == b'-' && digits == 4 {
@@ -178,6 +179,7 @@ fn what_changes_has_a_fixed_name() {
         ("\"trace\":\"0af7651916cd43dd8448eb211c80319c\"", "\"trace\":\"ID\""),
         ("2026-11-21 15:38:52.892 UTC, port: 38873", "DATE TIME UTC, port: PORT"),
         ("policy.yaml:3:5: one", "policy.yaml:3:5: one"),
+        ("why 0af7651916cd, of decade", "why ID, of decade"),
         ("mode 644 of process 77", "mode 644 of process PID"),
     ] {
         assert_eq!(settled(text), want);

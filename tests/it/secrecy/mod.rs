@@ -240,6 +240,8 @@ async fn every_refusal_and_every_failure() {
     let authority = |name: &str| format!("{name}.test:{}", origin.port());
     let (bearer, hook) = (authority("bearer"), authority("hook"));
     let unverified = format!("false.test:{}", impostor.port());
+    // What `why` reads of a refusal: the names of its query, and none of the values.
+    let asking = format!("/denied?key={}&flag", percent(canary("query_key"), false));
     let scenarios: Vec<(&str, String, Vec<u8>, &str)> = vec![
         (
             "a certificate of another authority",
@@ -248,6 +250,7 @@ async fn every_refusal_and_every_failure() {
             "UPSTREAM_FAILED",
         ),
         ("denied", bearer.clone(), request("GET", &bearer, "/denied", ""), "POLICY_DENIED"),
+        ("denied, with a query", bearer.clone(), request("GET", &bearer, &asking, ""), "POLICY_DENIED"),
         ("TRACE", bearer.clone(), request("TRACE", &bearer, "/", ""), "POLICY_DENIED"),
         (
             "a missing field",
@@ -269,6 +272,8 @@ async fn every_refusal_and_every_failure() {
         );
         assert_clean(what, &received);
     }
+    let targets: Vec<_> = sidecar.outcomes(9).await.into_iter().map(|outcome| outcome["target"].to_string()).collect();
+    assert!(targets.iter().any(|target| target.ends_with("/denied?key=***&flag\"")), "{targets:?}");
     let liar =
         Agent { credentials: Some(("bot".into(), format!("{}x", canary("proxy_password")))), ..sidecar.agent.clone() };
     let refused = liar.connect(&bearer).await.unwrap_err();

@@ -257,7 +257,7 @@ impl Builder {
             audit: audit.clone(),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),
-            on_refusal: Some(Box::new(move |refusal, asked| {
+            on_refusal: Some(Box::new(move |refusal, asked, _| {
                 told.lock().unwrap().push(format!("{} {asked}", refusal.code().as_str()));
             })),
         })
