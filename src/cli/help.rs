@@ -131,7 +131,7 @@ mod tests {
             let start = line.strip_prefix("  ")?.find("nexus-sidecar ")?;
             // Two blanks and more stand before a remark; a pipe and a file end a command line.
             let line = &line[start + 2..];
-            let ends = ["   ", " | ", " > ", " < "];
+            let ends = ["   ", " | ", " > ", " >> ", " < "];
             let end = ends.iter().filter_map(|end| line.find(end)).min().unwrap_or(line.len());
             Some(line[..end].trim().to_owned())
         });

@@ -10,6 +10,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::dial;
 
 mod audit;
+#[cfg(feature = "authority")]
+mod ca;
 mod client;
 mod completions;
 #[cfg(feature = "authority")]
@@ -18,6 +20,7 @@ mod connection;
 mod demo;
 mod descriptors;
 mod doctor;
+mod env;
 mod environment;
 mod failure;
 mod harden;
@@ -85,6 +88,9 @@ enum Command {
     Audit(audit::Args),
     Doctor(doctor::Args),
     Ready(ready::Args),
+    Env(env::Args),
+    #[cfg(feature = "authority")]
+    Ca(ca::Args),
     #[cfg(feature = "authority")]
     Demo(demo::Args),
     Completions(completions::Args),
@@ -105,6 +111,9 @@ pub fn main() -> ExitCode {
         Command::Audit(args) => audit::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Ready(args) => ready::run(args),
+        Command::Env(args) => env::run(args),
+        #[cfg(feature = "authority")]
+        Command::Ca(args) => ca::run(args),
         #[cfg(feature = "authority")]
         Command::Demo(args) => demo::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),

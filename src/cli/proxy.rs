@@ -18,7 +18,7 @@ use crate::lease::LeaseSource;
 use crate::telemetry::{Clock, Metrics, SystemClock};
 use crate::tls::{Ca, CaError};
 
-mod passwords;
+pub(super) mod passwords;
 mod reload;
 
 const EXAMPLES: &str = "\
@@ -81,14 +81,14 @@ fn execute(args: &Args) -> Result<ExitCode, Failure> {
 const CA_CHECK: Duration = Duration::from_secs(3600);
 
 /// Reads the CA again; its successor is made and taken ahead of its end.
-type Renew = Box<dyn Fn() -> Result<Ca, CaError> + Send>;
+pub(super) type Renew = Box<dyn Fn() -> Result<Ca, CaError> + Send>;
 
 /// Where credentials come from, the CA, and how the CA is renewed, if it is kept.
-type Lending = (Arc<dyn LeaseSource>, Ca, Option<Renew>);
+pub(super) type Lending = (Arc<dyn LeaseSource>, Ca, Option<Renew>);
 
 /// The store and the CA, whose key is sealed under the store's.
 #[cfg(feature = "authority")]
-fn authority(config: &Config, clock: &Arc<dyn Clock>) -> Result<Lending, Failure> {
+pub(super) fn authority(config: &Config, clock: &Arc<dyn Clock>) -> Result<Lending, Failure> {
     Ca::check_dir(&config.ca_dir).map_err(|error| Failure::because(&error))?;
     let authority = super::store::open(&config.authority, Arc::clone(clock))?;
     let source = authority.source();
@@ -100,7 +100,7 @@ fn authority(config: &Config, clock: &Arc<dyn Clock>) -> Result<Lending, Failure
 
 /// This build has no store: no connections, and a CA that ends with the process.
 #[cfg(not(feature = "authority"))]
-fn authority(_config: &Config, clock: &Arc<dyn Clock>) -> Result<Lending, Failure> {
+pub(super) fn authority(_config: &Config, clock: &Arc<dyn Clock>) -> Result<Lending, Failure> {
     let ca = Ca::ephemeral(clock.wall()).map_err(|error| Failure::because(&error))?;
     Ok((Arc::new(crate::lease::MemorySource::new([])), ca, None))
 }

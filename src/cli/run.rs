@@ -227,7 +227,8 @@ impl Run {
             say(&format!("note: --keep {name}: it is not set"));
         }
         if !taken.is_empty() {
-            say(&format!("withheld from the command: {} (--keep NAME passes one on)", taken.join(", ")));
+            let advice = if self.withheld.could_keep(taken) { " (--keep NAME passes one on)" } else { "" };
+            say(&format!("withheld from the command: {}{advice}", taken.join(", ")));
         }
     }
 
@@ -283,7 +284,7 @@ fn agent_name(text: &str) -> Result<String, String> {
 
 /// An entry of `NO_PROXY`: clients differ in what they understand, so that it is only kept from
 /// being several.
-fn no_proxy_host(text: &str) -> Result<String, String> {
+pub(super) fn no_proxy_host(text: &str) -> Result<String, String> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
         return Err("name one host at a time".to_owned());
     }

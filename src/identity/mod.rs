@@ -8,6 +8,7 @@ mod basic;
 #[cfg(target_os = "linux")]
 mod descendant;
 mod gate;
+mod proxy_url;
 #[cfg(target_os = "linux")]
 mod socket_owner;
 
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use crate::model::{Code, Refusal};
 
 pub use gate::Gate;
+pub use proxy_url::{is_plain_in_url, proxy_url, proxy_url_with, spellings};
 
 /// The value of `Proxy-Authenticate` beside a 407 (RFC 7617, section 2).
 pub const CHALLENGE: &str = "Basic realm=\"nexus-sidecar\"";

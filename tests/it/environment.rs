@@ -112,6 +112,18 @@ fn placeholders_stand_for_providers_of_this_agent_alone() {
 }
 
 #[test]
+fn what_a_field_was_read_from_is_withheld_and_cannot_be_kept() {
+    let home = Home::new();
+    let field = ["--use", "github/read@1", "--field", "github.token=env:PAT"];
+    let (child, said) = home.child(&[("PAT", "canary")], &field);
+    assert!(!format!("{child:?}").contains("canary"));
+    assert_eq!(said, "withheld from the command: PAT\n");
+    let kept = home.sidecar(&[("PAT", "canary")], &[&["run"], &field[..], &["--keep", "PAT", "--", "true"]].concat());
+    let said = String::from_utf8(kept.stderr).unwrap();
+    assert!(kept.status.code() == Some(2) && said.contains("reads a credential from it"), "{said}");
+}
+
+#[test]
 fn keep_says_what_it_cannot_do() {
     let home = Home::new();
     let (_, said) = home.child(&[], &["--keep", "SSH_AUTH_SOCK"]);

@@ -10,6 +10,7 @@ mod bounds;
 mod cli;
 mod doctor;
 mod drain;
+mod env;
 mod environment;
 mod examples;
 mod headers;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -120,6 +120,39 @@ impl Trust {
     }
 }
 
+/// Writes the files of a lasting CA into a folder, made where it is missing. They are for everyone
+/// to read; each is replaced as a whole, so that no reader finds half of one.
+pub(in crate::cli) fn export(folder: &Path, sources: &Sources<'_>) -> Result<(), Failure> {
+    let failed = |action: &str, path: &Path, error: io::Error| {
+        Failure::failed(format!("cannot {action} {}: {error}", path.display()))
+    };
+    if !folder.is_dir() {
+        fs::create_dir_all(folder).map_err(|error| failed("make the folder", folder, error))?;
+        let open = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(folder, open).map_err(|error| failed("open to readers", folder, error))?;
+    }
+    for (path, bytes) in sources.files(&Paths::of(folder))? {
+        replace(folder, path, &bytes).map_err(|error| failed("write", path, error))?;
+    }
+    Ok(())
+}
+
+fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+/// A folder whose path stands as it is in settings of wget and in options of a JVM.
+pub(in crate::cli) fn public_folder(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() || text.chars().any(|char| char.is_control() || "'\"\\".contains(char)) {
+        return Err("a path without quotes, backslashes and control characters is needed".to_owned());
+    }
+    std::path::absolute(text).map_err(|error| error.to_string())
+}
+
 /// wget reads no variable that names certificates, but one that names its settings.
 fn wget_settings(callers: Option<&Path>, bundle: &Path) -> String {
     // Settings that cannot be read are none, as they are for wget itself.
@@ -223,6 +256,31 @@ mod tests {
         assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
         drop(trust);
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn what_is_exported_is_public_and_replaced_as_a_whole() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("a/trust");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for own in [pem("T05F"), pem("VFdP")] {
+            export(&folder, &Sources { roots: "", callers: BTreeMap::new(), own: &own, wgetrc: None }).unwrap();
+            let paths = Paths::of(&folder);
+            assert_eq!(fs::read_to_string(paths.own()).unwrap(), own);
+            for file in [paths.own(), paths.bundle(), paths.java(), paths.wgetrc()] {
+                assert_eq!(mode(file), 0o644, "{}", file.display());
+            }
+        }
+        assert_eq!((mode(&folder), fs::read_dir(&folder).unwrap().count()), (0o755, 4));
+    }
+
+    #[test]
+    fn a_public_folder_has_a_path_that_needs_no_quotes() {
+        assert_eq!(public_folder("/a b/c").unwrap(), Path::new("/a b/c"));
+        assert!(public_folder("trust").unwrap().is_absolute());
+        for path in ["", "/a'b", "/a\"b", "/a\nb", "/a\\b"] {
+            assert!(public_folder(path).is_err(), "{path:?}");
+        }
     }
 
     #[test]

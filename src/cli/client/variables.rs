@@ -124,6 +124,11 @@ pub(in crate::cli) fn set<'a>(
     )
 }
 
+/// The names that are taken away whatever their value.
+pub(in crate::cli) fn absent() -> impl Iterator<Item = &'static str> {
+    VARIABLES.iter().filter(|variable| matches!(variable.value, Value::Absent)).map(|variable| variable.name)
+}
+
 fn placeholders<'a>(providers: &'a [&Provider], withheld: &'a Withheld) -> impl Iterator<Item = &'a Placeholder> {
     let all = providers.iter().flat_map(|provider| &provider.placeholders);
     all.filter(|placeholder| !withheld.keeps(OsStr::new(&placeholder.variable)))
@@ -131,7 +136,7 @@ fn placeholders<'a>(providers: &'a [&Provider], withheld: &'a Withheld) -> impl 
 
 impl Variable {
     /// Tells whether some client takes this name for ours.
-    fn is(&self, name: &OsStr) -> bool {
+    pub(super) fn is(&self, name: &OsStr) -> bool {
         self.name.as_bytes().eq_ignore_ascii_case(name.as_bytes())
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use super::credential;
-use super::variables::VARIABLES;
+use super::variables::{self, VARIABLES};
 use crate::cli::failure::Failure;
 
 /// Variables by name.
@@ -47,6 +47,11 @@ impl Withheld {
         self.kept.iter().map(String::as_str).filter(|name| !inherited.contains_key(OsStr::new(name)))
     }
 
+    /// Tells whether `--keep` might have kept one of these.
+    pub(in crate::cli) fn could_keep(&self, names: &[String]) -> bool {
+        names.iter().any(|name| never_kept(name, &self.read).is_none())
+    }
+
     /// Tells whether `--keep` names it.
     pub(in crate::cli) fn keeps(&self, name: &OsStr) -> bool {
         self.kept.iter().any(|kept| kept.as_bytes() == name.as_bytes())
@@ -67,6 +72,24 @@ impl Withheld {
             taken.filter(|(name, value)| !is_ours(name) && !value.is_empty()).map(|(name, _)| shown(&name)).collect();
         names.extend(git.replace(environment));
         names.sort();
+        names
+    }
+
+    /// Every name that is taken away: those that are known, and what else an environment holds.
+    pub(in crate::cli) fn taken_away(&self, mut environment: Variables) -> Vec<String> {
+        let known = credential::known_names().chain(variables::absent()).map(str::to_owned);
+        let known: Vec<String> = known.filter(|name| !self.keeps(OsStr::new(name))).collect();
+        let mut names = self.take(&mut environment);
+        // Ours in another case; what has our own spelling is set, or known to be taken away.
+        let leads_past = |name: &OsString| {
+            VARIABLES.iter().any(|known| known.is(name)) && !VARIABLES.iter().any(|known| *name == *known.name)
+        };
+        names.extend(environment.keys().filter(|name| leads_past(name)).map(|name| shown(name)));
+        names.extend(known);
+        // A setting of git cannot be left out of those that are counted.
+        names.retain(|name| !is_git_setting(name.as_bytes()));
+        names.sort();
+        names.dedup();
         names
     }
 
@@ -204,6 +227,19 @@ mod tests {
             let failure = Withheld::new(vec![name.to_owned()], vec!["PAT".to_owned()]).unwrap_err();
             assert!(failure.message().contains(reason), "{name}: {}", failure.message());
             assert!(!failure.message().contains("canary") && failure.code() == 2);
+        }
+    }
+
+    #[test]
+    fn what_is_taken_away_is_known_without_being_set() {
+        let set = [("My_Url", "https://u:p@h/"), ("NPM_CONFIG_PROXY", "x"), ("HTTP_PROXY", "x"), ("HOME", "/")];
+        let names = withheld(&["GH_TOKEN"], &[]).taken_away(variables(&set));
+        for name in ["GITHUB_TOKEN", "SSH_AUTH_SOCK", "SSL_CERT_DIR", "npm_config_proxy", "NPM_CONFIG_PROXY", "My_Url"]
+        {
+            assert!(names.iter().any(|known| known == name), "{name}: {names:?}");
+        }
+        for name in ["GH_TOKEN", "HTTP_PROXY", "HOME"] {
+            assert!(!names.iter().any(|known| known == name), "{name}");
         }
     }
 

@@ -17,7 +17,7 @@ const LONGEST: u64 = 4096;
 const FORBIDDEN_MODE: u32 = 0o027;
 
 /// Reads every agent's password; fails on the first file that cannot be trusted.
-pub(super) fn read(agents: &[AgentConfig]) -> Result<Vec<(String, Secret)>, Failure> {
+pub(in crate::cli) fn read(agents: &[AgentConfig]) -> Result<Vec<(String, Secret)>, Failure> {
     agents
         .iter()
         .map(|agent| {
