@@ -154,9 +154,12 @@ class Box:
             command += ["--set", f"{key}={value}"]
         self._add(self.name, *command, stdin=json.dumps(fields))
 
-    def connect_provider(self, name, secret):
-        """`connection add` of a provider, which needs nothing but its credential."""
-        self._add(name, stdin=secret)
+    def connect_provider(self, name, credential):
+        """`connection add` of a provider, which needs nothing but its credential: one value, or its fields."""
+        if isinstance(credential, str):
+            self._add(name, stdin=credential)
+        else:
+            self._add(name, "--fields", "-", stdin=json.dumps(credential))
 
     def _add(self, name, *options, stdin):
         """The credential goes in by standard input, never on the command line."""
@@ -165,16 +168,16 @@ class Box:
         if done.returncode != 0:
             raise AssertionError(f"connection add: {done.returncode} {done.stdout!r} {done.stderr!r}")
 
-    def run(self, rules, client, extra=None, keep=()):
+    def run(self, rules, client, extra=None):
         """Runs a client through the sidecar under these rules; asserts that it succeeded."""
         if self.narrow is not None:
             names = ",".join([*self.environment, *(extra or {}), *self.narrow])
             client = ["python3", self.kit.agents / "narrow.py", names, *client]
         policy = self.file("policy.yaml", json.dumps({"version": 1, "rules": rules}))
+        inside = ["sh", self.kit.agents / "inside.sh", self.work / "agent", *client]
         done = self.as_user(
             [self.kit.sidecar, "run", "--config", self.config, "--policy", policy, "--log", self.work / "sidecar.log",
-             *(f"--keep={name}" for name in keep), "--", "sh", self.kit.agents / "inside.sh", self.work / "agent", *client],
-            extra)
+             "--", *inside], extra)
         ran = Ran(self, done)
         if done.returncode != 0:
             raise AssertionError(f"the client ended with {done.returncode}\n{ran.everything()}")

@@ -14,6 +14,7 @@ sys.dont_write_bytecode = True
 
 from kit import Kit  # noqa: E402
 from table import CLIENTS, markdown  # noqa: E402
+from versions import others  # noqa: E402
 
 
 def outcome(kit, client, narrow):
@@ -58,6 +59,8 @@ def main():
                 passed, failed = passed + (not problem), failed + bool(problem)
     finally:
         kit.close(keep=options.keep or failed)
+    for note in others():
+        print(f"note: {note}")
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 

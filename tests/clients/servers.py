@@ -17,8 +17,8 @@ import ssl
 import subprocess
 import threading
 
-NAMES = ["api.test", "git.test", "s3.eu-west-1.test", "pypi.test", "npm.test", "crates.test", "go.test",
-         "api.github.com", "api.openai.com", "api.anthropic.com", "slack.com"]
+NAMES = ["api.test", "git.test", "pypi.test", "npm.test", "crates.test", "go.test",
+         "api.github.com", "api.openai.com", "api.anthropic.com", "slack.com", "s3.eu-west-1.amazonaws.com"]
 
 
 class Certificates:
@@ -60,8 +60,10 @@ class Seen:
 
 
 class Service:
-    """A server, by TLS if it is given certificates; `answer(seen)` returns (status, headers, body). What it saw is in `seen`. A body
-    of bytes has a length; any other is sent piece by piece."""
+    """A server, by TLS if it is given certificates; `answer(seen)` returns (status, headers, body).
+
+    What it saw is in `seen`. A body of bytes has a length; any other is sent piece by piece.
+    """
 
     def __init__(self, certificates, answer, address=("127.0.0.1", 0)):
         self.seen, seen = [], threading.Lock()

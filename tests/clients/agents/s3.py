@@ -1,4 +1,4 @@
-"""What an agent does with S3, by boto3 with placeholder credentials in its environment."""
+"""What an agent does with S3, by boto3."""
 
 import hashlib
 import os

@@ -7,7 +7,8 @@ const CLIENTS = {
     const { default: OpenAI } = await import("openai");
     const client = new OpenAI({ baseURL: `${API}/v1` });
     let said = "";
-    for await (const chunk of await client.chat.completions.create({ model: "model-1", messages: hello, stream: true })) {
+    const stream = await client.chat.completions.create({ model: "model-1", messages: hello, stream: true });
+    for await (const chunk of stream) {
       // The end of the stream waits for this call.
       if (!said) console.log("model:", (await client.models.list()).data[0].id);
       said += chunk.choices[0].delta.content ?? "";
@@ -41,7 +42,8 @@ const CLIENTS = {
 
   slack: async () => {
     const { WebClient } = await import("@slack/web-api");
-    const client = new WebClient(process.env.SLACK_BOT_TOKEN, { slackApiUrl: `${API}/api/`, retryConfig: { retries: 0 } });
+    const settings = { slackApiUrl: `${API}/api/`, retryConfig: { retries: 0 } };
+    const client = new WebClient(process.env.SLACK_BOT_TOKEN, settings);
     console.log("user:", (await client.auth.test()).user);
     console.log("channel:", (await client.conversations.list()).channels[0].name);
     await client.chat.postMessage({ channel: "C1", text: "Hello" })

@@ -1,4 +1,4 @@
-"""S3 clients against a server that verifies signatures; the SDK holds placeholders only."""
+"""S3 clients against a server that verifies signatures; the SDK signs with what `run` gives it: placeholders."""
 
 import hashlib
 import random
@@ -6,6 +6,7 @@ import random
 import servers
 from canary import canary
 
+HOST = "s3.eu-west-1.amazonaws.com"
 OBJECTS = {"empty": 0, "small": 1 << 10, "large": 20 << 20}
 
 
@@ -19,17 +20,16 @@ def check(box, command):
 
     service = servers.S3(box.kit.certificates, box.kit.s3s, stored, access_key, secret_key)
     try:
-        box.connect("aws_sigv4", "s3.eu-west-1.test", {"access_key": access_key, "secret_key": secret_key})
-        here = {"host": "s3.eu-west-1.test", "port": service.port}
+        box.connect_provider("aws", {"access_key": access_key, "secret_key": secret_key})
         rules = [
-            {"name": "never-the-bucket", "action": "deny", "method": "DELETE", "path": "/bucket-1", **here},
-            {"name": "objects", "connection": box.name, "networks": ["127.0.0.0/8"], **here},
+            {"name": "never-the-bucket", "action": "deny", "host": HOST, "port": service.port, "method": "DELETE",
+             "path": "/bucket-1"},
+            {"use": "aws/s3-write@1", "port": service.port, "networks": ["127.0.0.0/8"]},
         ]
         ran = box.run(rules, command, {
-            "S3": f"https://s3.eu-west-1.test:{service.port}", "OBJECTS": str(sent), "AWS_REGION": "eu-west-1",
+            "S3": f"https://{HOST}:{service.port}", "OBJECTS": str(sent), "AWS_REGION": "eu-west-1",
             "AWS_DEFAULT_REGION": "eu-west-1",
-            "AWS_ACCESS_KEY_ID": "AKIAPLACEHOLDER00000", "AWS_SECRET_ACCESS_KEY": "placeholder",
-        }, keep=["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+        })
     finally:
         service.close()
 

@@ -1,4 +1,4 @@
-// What an agent does with S3, by the AWS SDK for Go with placeholder credentials in its environment.
+// What an agent does with S3, by the AWS SDK for Go.
 package main
 
 import (
