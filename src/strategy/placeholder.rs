@@ -7,6 +7,7 @@
 //! without an allocation.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::sync::OnceLock;
 
 use http::{HeaderMap, HeaderName};
@@ -135,10 +136,12 @@ fn exactly(text: &[u8]) -> Option<&'static Provider> {
         return None;
     }
     let known = KNOWN.get_or_init(|| {
-        let of = |provider: &'static Provider| {
-            provider.placeholders.iter().map(move |placeholder| (provider, Forms::of(&placeholder.value)))
-        };
-        Catalogue::built_in().providers().iter().flat_map(of).collect()
+        let providers = Catalogue::built_in().providers().iter();
+        let mut all: Vec<_> =
+            providers.flat_map(|one| one.placeholders.iter().map(move |it| (one, &*it.value))).collect();
+        // One may be a part of another: what is found is the longest.
+        all.sort_by_key(|(_, value)| Reverse(value.len()));
+        all.into_iter().map(|(provider, value)| (provider, Forms::of(value))).collect()
     });
     known.iter().find(|(_, forms)| forms.are_in(&folded)).map(|(provider, _)| *provider)
 }

@@ -123,13 +123,21 @@ async fn everywhere_else_it_is_refused_by_its_place_and_its_provider() {
         assert!(message.starts_with(&format!("{place} holds the placeholder of github")), "{message}");
         assert!(message.contains(reason) && !message.contains("NexusPlaceholder"), "{message}");
     }
-    let outcomes = around.sidecar.outcomes(9).await;
+    let presigned = format!("/b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={AWS}%2F20260101%2Fx%2Fs3");
+    for (target, header, place) in [
+        ("/b/k", ("authorization", signed(AWS)), "the header authorization"),
+        (presigned.as_str(), ("accept", "*/*".to_owned()), "the query"),
+    ] {
+        let message = around.refused("evil.test", target, (header.0, &header.1)).await;
+        assert!(message.starts_with(&format!("{place} holds the placeholder of aws")), "{message}");
+    }
+    let outcomes = around.sidecar.outcomes(11).await;
     for outcome in &outcomes {
         assert_eq!(outcome["code"], "POLICY_DENIED", "{outcome}");
-        assert!(outcome["reason"].as_str().unwrap().contains("the placeholder of github"), "{outcome}");
+        assert!(outcome["reason"].as_str().unwrap().contains("holds the placeholder of"), "{outcome}");
     }
     assert!(!around.sidecar.audit().iter().any(|line| line["kind"] == "intent"), "nothing was about to leave");
-    assert!(around.sidecar.metrics.encode().contains("nexus_sidecar_refusals_total{code=\"POLICY_DENIED\"} 9"));
+    assert!(around.sidecar.metrics.encode().contains("nexus_sidecar_refusals_total{code=\"POLICY_DENIED\"} 11"));
 }
 
 /// README, "What the agent can and cannot do".
