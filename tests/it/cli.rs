@@ -34,7 +34,7 @@ fn mistakes_in_a_policy_are_named_by_place_and_all_at_once() {
     let home = home("");
     home.write(
         "policy.yaml",
-        "version: 1\nrules:\n  - { name: a, host: a.test, actoin: forward }\n  - { host: 'a.*.b', action: forward }\n  \
+        "version: 1\nrules:\n  - { name: a, host: a.test, actoin: forward }\n  - { host: 'a*.b', action: forward }\n  \
          - { name: c, host: c.test, path: 'x/**', connection: c }\n",
     );
     for ended in [
@@ -45,7 +45,7 @@ fn mistakes_in_a_policy_are_named_by_place_and_all_at_once() {
         says(
             &ended,
             2,
-            &["policy.yaml:3:30", "rule \"a\"", "`actoin`", "`action`", "policy.yaml:4:", "a.*.b", "policy.yaml:5:"],
+            &["policy.yaml:3:30", "rule \"a\"", "`actoin`", "`action`", "policy.yaml:4:", "a*.b", "policy.yaml:5:"],
         );
     }
     assert!(!home.path("ran").exists());

@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::yaml::{quoted, scalar};
 use super::*;
 use crate::identity::Agent;
 use crate::policy::{Outcome, Review, request};
