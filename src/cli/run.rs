@@ -124,7 +124,7 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
         audit,
         metrics: Arc::new(Metrics::new()),
         clock,
-        on_refusal: Some(Box::new(move |refusal, destination, trace| counted.add(refusal, destination, trace))),
+        on_refusal: Some(Box::new(move |refused, destination, trace| counted.add(refused, destination, trace))),
     };
     let audit = parts.audit.clone();
     let terminal = Terminal::now();

@@ -36,5 +36,5 @@ mod upstream;
 
 pub(crate) use front::Front;
 pub(crate) use own::OwnAnswer;
-pub use pipeline::OnRefusal;
+pub use pipeline::{OnRefusal, Refused};
 pub(crate) use pipeline::{Pipeline, PipelineParts};

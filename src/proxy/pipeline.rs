@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -25,13 +25,22 @@ use crate::config::{Config, Limits, Timeouts};
 use crate::dial::Dialer;
 use crate::identity::Gate;
 use crate::lease::{Leases, Lent};
-use crate::model::{Cause, Code, OutcomeFacts, Query, Refusal, Stages, Target, TraceId};
+use crate::model::{Cause, Code, ConnectionName, OutcomeFacts, Query, Refusal, Stages, Target, TraceId};
 use crate::policy::{Policy, Verdict};
 use crate::strategy::{self, Ambient, Head};
 use crate::telemetry::{Clock, Metrics};
 
-/// Called with every refusal, a word for its target, and its trace id.
-pub type OnRefusal = Box<dyn Fn(&Refusal, &str, TraceId) + Send + Sync>;
+/// A request that came to nothing for want of a right.
+#[derive(Clone, Copy, Debug)]
+pub enum Refused<'a> {
+    /// The sidecar refused it, for this reason.
+    Here(&'a Refusal),
+    /// The destination answered 401 to the credentials of this connection.
+    There(&'a ConnectionName),
+}
+
+/// Called with each of them, a word for its target, and its trace.
+pub type OnRefusal = Box<dyn Fn(Refused<'_>, &str, TraceId) + Send + Sync>;
 
 /// What a pipeline is made of.
 pub(crate) struct PipelineParts {
@@ -225,6 +234,9 @@ impl Pipeline {
         let Answered { sent, lent, stay, watch } = answered;
         let (mut parts, body) = sent.response.into_parts();
         respond::strip(&mut parts.headers, matches!(lent, Lent::Lease(_)), &watch);
+        if let (StatusCode::UNAUTHORIZED, Lent::Lease(lease), Some(tell)) = (parts.status, &lent, &self.on_refusal) {
+            tell(Refused::There(lease.grant().connection()), &attempt.asked, entry.trace());
+        }
         let live = Live::new(LiveParts {
             entry,
             stay,
@@ -279,7 +291,7 @@ impl Pipeline {
         }
         self.metrics.refused(refusal.code());
         if let Some(tell) = &self.on_refusal {
-            tell(refusal, &attempt.asked, trace);
+            tell(Refused::Here(refusal), &attempt.asked, trace);
         }
         if refusal.code() == Code::Internal {
             tracing::error!(%trace, reason = refusal.log(), "a request failed here");

@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use rustix::process::{Pid, getpgrp, test_kill_process_group};
 use rustix::termios::tcgetpgrp;
 
-use crate::model::{Code, Refusal, TraceId};
+use crate::model::{Code, ConnectionName, TraceId};
+use crate::proxy::Refused;
 
 /// Lines that are printed at most.
 const LINES: usize = 10;
@@ -32,12 +33,23 @@ struct Counts {
     /// How many of a kind, and the last one's trace.
     kinds: BTreeMap<(Code, Option<String>, String), (u64, TraceId)>,
     total: u64,
+    /// Answers of 401 to what a connection sent, by connection.
+    unaccepted: BTreeMap<ConnectionName, (u64, String)>,
 }
 
 impl Tally {
     /// Counts one.
-    pub(super) fn add(&self, refusal: &Refusal, destination: &str, trace: TraceId) {
+    pub(super) fn add(&self, refused: Refused<'_>, destination: &str, trace: TraceId) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let refusal = match refused {
+            Refused::Here(refusal) => refusal,
+            Refused::There(connection) => {
+                let (count, last) = counts.unaccepted.entry(connection.clone()).or_default();
+                *count += 1;
+                destination.clone_into(last);
+                return;
+            }
+        };
         counts.total += 1;
         let kind = (refusal.code(), refusal.rule().map(str::to_owned), destination.to_owned());
         if counts.kinds.len() < KINDS || counts.kinds.contains_key(&kind) {
@@ -50,6 +62,27 @@ impl Tally {
     /// `flags` are those that `why` needs.
     pub(super) fn text(&self, flags: &str) -> Option<String> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts: Vec<String> = counts.refused(flags).into_iter().chain(counts.unaccepted()).collect();
+        (!parts.is_empty()).then(|| parts.join("\n"))
+    }
+}
+
+impl Counts {
+    /// What a person does about credentials that a service does not take.
+    fn unaccepted(&self) -> Option<String> {
+        let line = |(connection, (count, last)): (&ConnectionName, &(u64, String))| {
+            format!(
+                "nexus-sidecar: 401 to the credential of the connection {connection}, {count} x, last at {}: it is \
+                 wrong, has ended, or may not do this\n  give it a new one: nexus-sidecar connection set {connection}",
+                printable(last)
+            )
+        };
+        let lines: Vec<String> = self.unaccepted.iter().map(line).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+
+    fn refused(&self, flags: &str) -> Option<String> {
+        let counts = self;
         if counts.total == 0 {
             return None;
         }
@@ -110,6 +143,7 @@ fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Refusal;
 
     fn trace(byte: u8) -> TraceId {
         TraceId::from_random([byte; 16])
@@ -127,9 +161,9 @@ mod tests {
     #[test]
     fn kinds_are_counted_and_the_most_frequent_stands_first() {
         let tally = Tally::default();
-        tally.add(&denied(), "a.test:443", trace(1));
-        tally.add(&denied().with_rule("no-deletes"), "b.test:443", trace(2));
-        tally.add(&denied().with_rule("no-deletes"), "b.test:443", trace(2));
+        tally.add(Refused::Here(&denied()), "a.test:443", trace(1));
+        tally.add(Refused::Here(&denied().with_rule("no-deletes")), "b.test:443", trace(2));
+        tally.add(Refused::Here(&denied().with_rule("no-deletes")), "b.test:443", trace(2));
         let text = tally.text(" --policy p.yaml").unwrap();
         assert_eq!(
             text.lines().collect::<Vec<_>>(),
@@ -147,20 +181,29 @@ mod tests {
     fn there_are_ten_lines_at_most_and_every_refusal_is_counted() {
         let tally = Tally::default();
         for number in 0..2000 {
-            tally.add(&denied(), &format!("h{number}.test:443"), trace(3));
+            tally.add(Refused::Here(&denied()), &format!("h{number}.test:443"), trace(3));
         }
         let text = tally.text(" --policy p.yaml").unwrap();
         assert_eq!(text.lines().count(), 1 + LINES + NAMED);
         assert!(text.contains("1991 x others: nexus-sidecar audit query --refused\n"), "{text}");
         let tally = Tally::default();
-        (0..10).for_each(|number| tally.add(&denied(), &format!("h{number}.test:443"), trace(3)));
+        (0..10).for_each(|number| tally.add(Refused::Here(&denied()), &format!("h{number}.test:443"), trace(3)));
         assert!(!tally.text(" --policy p.yaml").unwrap().contains("others"));
+    }
+
+    #[test]
+    fn a_credential_that_a_service_does_not_take_is_named_with_the_next_step() {
+        let (tally, name) = (Tally::default(), ConnectionName::parse("api").unwrap());
+        (0..2).for_each(|_| tally.add(Refused::There(&name), "https://a.test/user", trace(5)));
+        let text = tally.text("").unwrap();
+        assert!(text.starts_with("nexus-sidecar: 401 to the credential of the connection api, 2 x"), "{text}");
+        assert!(text.contains("https://a.test/user") && text.ends_with("nexus-sidecar connection set api"), "{text}");
     }
 
     #[test]
     fn a_terminal_is_not_told_what_to_do() {
         let tally = Tally::default();
-        tally.add(&denied(), "\u{1b}[2Jx\u{9b}31m", trace(4));
+        tally.add(Refused::Here(&denied()), "\u{1b}[2Jx\u{9b}31m", trace(4));
         assert!(!tally.text(" --policy p.yaml").unwrap().contains(['\u{1b}', '\u{9b}']));
     }
 }

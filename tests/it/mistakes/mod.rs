@@ -42,6 +42,7 @@ async fn a_wrong_token() {
     let (origin, mut scene) = reading(&pki).await;
     scene.connection("revoked-token", &[]);
     scene.run(&format!("curl -sS https://api.test:{}/user", origin.port()));
+    scene.tries(&["connection", "test", "api"]);
     scene.matches("wrong-token");
 }
 
@@ -163,4 +164,12 @@ async fn an_upstream_with_a_private_ca() {
     scene.tries(&["why"]);
     scene.matches("upstream-with-a-private-ca");
     assert!(origin.received().is_empty());
+}
+
+/// No mistake: what somebody sees who does not know where to begin.
+#[test]
+fn the_first_page_of_help() {
+    let mut scene = Scene::empty();
+    scene.tries(&["--help"]);
+    scene.matches("help");
 }

@@ -13,6 +13,7 @@ use nexus_sidecar::config::{
 use nexus_sidecar::identity::Gate;
 use nexus_sidecar::lease::{LeaseSource, MemoryConnection, MemorySource};
 use nexus_sidecar::model::{Binding, Bindings, ConnectionName, Fields, Host, HostPattern, Secret, Strategy};
+use nexus_sidecar::proxy::Refused;
 use nexus_sidecar::telemetry::{Clock, Metrics, SystemClock, TestClock};
 use nexus_sidecar::tls::Ca;
 use tempfile::TempDir;
@@ -257,8 +258,10 @@ impl Builder {
             audit: audit.clone(),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),
-            on_refusal: Some(Box::new(move |refusal, asked, _| {
-                told.lock().unwrap().push(format!("{} {asked}", refusal.code().as_str()));
+            on_refusal: Some(Box::new(move |refused, asked, _| {
+                if let Refused::Here(refusal) = refused {
+                    told.lock().unwrap().push(format!("{} {asked}", refusal.code().as_str()));
+                }
             })),
         })
         .await
