@@ -37,7 +37,6 @@ const POINTERS: &[(&str, &str)] = &[
     ("KUBECONFIG", "/home/a/kube"),
     ("GOOGLE_APPLICATION_CREDENTIALS", "/home/a/google.json"),
     ("NETRC", "/home/a/netrc"),
-    ("GIT_CONFIG_COUNT", "1"),
 ];
 
 struct Home(tempfile::TempDir);
@@ -79,7 +78,8 @@ fn no_credential_reaches_the_command_and_their_names_are_said_once() {
     let home = Home::new();
     let config = home.path("sidecar.yaml");
     fs::write(&config, "version: 1\nauthority: { key: { env: MASTER_KEY } }\n").unwrap();
-    let mut variables = [CREDENTIALS, POINTERS, &[("GIT_CONFIG_KEY_0", "http.extraHeader")]].concat();
+    let mut variables =
+        [CREDENTIALS, POINTERS, &[("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "http.extraHeader")]].concat();
     // A key is 32 bytes in base64: this canary is one.
     let master = "Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LWNhbiE=";
     variables.retain(|(name, _)| *name != "MASTER_KEY");

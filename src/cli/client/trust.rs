@@ -153,11 +153,25 @@ pub(in crate::cli) fn public_folder(text: &str) -> Result<PathBuf, String> {
     std::path::absolute(text).map_err(|error| error.to_string())
 }
 
-/// wget reads no variable that names certificates, but one that names its settings.
+/// Settings of wget that say how it gets out; they would stand before the variables.
+const WAYS_OUT: [&str; 8] =
+    ["ftpproxy", "httpproxy", "httpsproxy", "noproxy", "proxypasswd", "proxypassword", "proxyuser", "useproxy"];
+
+/// wget reads no variable that names certificates, but one that names its settings: the caller's,
+/// but for those of a proxy, and the bundle.
 fn wget_settings(callers: Option<&Path>, bundle: &Path) -> String {
     // Settings that cannot be read are none, as they are for wget itself.
-    let mut text = callers.and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
-    let _ = write!(text, "\nca_certificate = {}\n", bundle.display());
+    let callers = callers.and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+    let mut text = String::new();
+    for line in callers.lines() {
+        // Case, dashes and underscores do not count in a name.
+        let name = line.split('=').next().unwrap_or_default();
+        let name: String = name.chars().filter(|char| char.is_alphanumeric()).collect();
+        if !WAYS_OUT.contains(&name.to_ascii_lowercase().as_str()) {
+            text.extend([line, "\n"]);
+        }
+    }
+    let _ = writeln!(text, "ca_certificate = {}", bundle.display());
     text
 }
 
@@ -226,10 +240,10 @@ mod tests {
     fn the_callers_settings_of_wget_are_kept() {
         let home = tempfile::tempdir().unwrap();
         let mine = home.path().join(".wgetrc");
-        fs::write(&mine, "timeout = 3").unwrap();
+        fs::write(&mine, "timeout = 3\nHTTPS-Proxy=http://corp:1\n use_proxy = on\nuser_agent = proxy").unwrap();
         let bundle = Path::new("/b.pem");
-        assert_eq!(wget_settings(Some(&mine), bundle), "timeout = 3\nca_certificate = /b.pem\n");
-        assert_eq!(wget_settings(Some(Path::new("/nowhere")), bundle), "\nca_certificate = /b.pem\n");
+        assert_eq!(wget_settings(Some(&mine), bundle), "timeout = 3\nuser_agent = proxy\nca_certificate = /b.pem\n");
+        assert_eq!(wget_settings(Some(Path::new("/nowhere")), bundle), "ca_certificate = /b.pem\n");
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(in crate::cli) struct Variable {
 enum Value {
     /// The proxy's URL, password included.
     Proxy,
+    /// The same for a client that then heeds no `NO_PROXY`: taken away where that names a host.
+    ProxyForAll,
     /// What `--no-proxy` names.
     NoProxy,
     /// The system's roots, the caller's, the configured ones and our CA.
@@ -55,6 +57,10 @@ pub(in crate::cli) const VARIABLES: &[Variable] = &[
     variable("HTTPS_PROXY", Value::Proxy, "most clients"),
     variable("all_proxy", Value::Proxy, "curl and libraries on top of it"),
     variable("ALL_PROXY", Value::Proxy, "httpx, requests, Bun"),
+    variable("npm_config_proxy", Value::Proxy, "a proxy in a .npmrc would stand before HTTP_PROXY"),
+    variable("npm_config_https_proxy", Value::Proxy, "a proxy in a .npmrc would stand before HTTPS_PROXY"),
+    variable("CARGO_HTTP_PROXY", Value::Proxy, "a proxy in cargo's config.toml would stand before HTTPS_PROXY"),
+    variable("PIP_PROXY", Value::ProxyForAll, "a proxy in a pip.conf would stand before HTTPS_PROXY"),
     variable("no_proxy", Value::NoProxy, "an inherited list would lead past the policy"),
     variable("NO_PROXY", Value::NoProxy, "an inherited list would lead past the policy"),
     variable("NODE_USE_ENV_PROXY", Value::Fixed("1"), "Node ignores proxy variables without it"),
@@ -76,11 +82,7 @@ pub(in crate::cli) const VARIABLES: &[Variable] = &[
     variable("JAVA_TOOL_OPTIONS", Value::Java, "a JVM reads no proxy variable and no PEM file"),
     variable("WGETRC", Value::Wgetrc, "wget reads its roots from its settings alone"),
     variable("SSL_CERT_DIR", Value::Absent, "it would stand beside, or before, SSL_CERT_FILE"),
-    variable("npm_config_proxy", Value::Absent, "npm prefers it to HTTP_PROXY"),
-    variable("npm_config_https_proxy", Value::Absent, "npm prefers it to HTTPS_PROXY"),
     variable("npm_config_noproxy", Value::Absent, "npm prefers it to NO_PROXY"),
-    variable("CARGO_HTTP_PROXY", Value::Absent, "cargo prefers it to HTTPS_PROXY"),
-    variable("PIP_PROXY", Value::Absent, "pip prefers it to HTTPS_PROXY"),
 ];
 
 /// What the values are made of.
@@ -110,7 +112,19 @@ pub(in crate::cli) fn for_child(mut inherited: Variables, given: &Given<'_>, wit
     let taken = withheld.take(&mut inherited);
     inherited.retain(|name, _| !VARIABLES.iter().any(|known| known.is(name)));
     inherited.extend(set(given, withheld));
+    git_proxy(&mut inherited, given.proxy);
     Child { environment: inherited, taken }
+}
+
+/// A proxy in the caller's settings of git would stand before `HTTPS_PROXY`, and one among the
+/// counted variables stands before both.
+fn git_proxy(environment: &mut Variables, proxy: &str) {
+    let count = environment.get(OsStr::new("GIT_CONFIG_COUNT")).map_or(Some(0), |count| count.to_str()?.parse().ok());
+    // A count that git itself does not take stays the caller's.
+    let Some(count): Option<u16> = count else { return };
+    environment.insert("GIT_CONFIG_COUNT".into(), (u32::from(count) + 1).to_string().into());
+    environment.insert(format!("GIT_CONFIG_KEY_{count}").into(), "http.proxy".into());
+    environment.insert(format!("GIT_CONFIG_VALUE_{count}").into(), proxy.into());
 }
 
 /// What is set for a client, in the order of the table.
@@ -126,7 +140,10 @@ pub(in crate::cli) fn set<'a>(
 
 /// The names that are taken away whatever their value.
 pub(in crate::cli) fn absent() -> impl Iterator<Item = &'static str> {
-    VARIABLES.iter().filter(|variable| matches!(variable.value, Value::Absent)).map(|variable| variable.name)
+    VARIABLES
+        .iter()
+        .filter(|variable| matches!(variable.value, Value::Absent | Value::ProxyForAll))
+        .map(|variable| variable.name)
 }
 
 fn placeholders<'a>(providers: &'a [&Provider], withheld: &'a Withheld) -> impl Iterator<Item = &'a Placeholder> {
@@ -144,7 +161,8 @@ impl Variable {
 impl Value {
     fn of(&self, given: &Given<'_>) -> Option<OsString> {
         Some(match self {
-            Self::Proxy => given.proxy.into(),
+            Self::ProxyForAll if !given.no_proxy.is_empty() => return None,
+            Self::Proxy | Self::ProxyForAll => given.proxy.into(),
             Self::NoProxy => given.no_proxy.into(),
             Self::Bundle => given.files.bundle().into(),
             Self::OwnCa => given.files.own().into(),
@@ -219,6 +237,18 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_in_settings_does_not_stand_before_ours() {
+        let child = child(&[("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "a.b"), ("GIT_CONFIG_VALUE_0", "c")]);
+        let ours = "http://agent:pw@127.0.0.1:4000";
+        assert_eq!((&*child["GIT_CONFIG_COUNT"], &*child["GIT_CONFIG_VALUE_0"]), ("2", "c"));
+        assert_eq!((&*child["GIT_CONFIG_KEY_1"], &*child["GIT_CONFIG_VALUE_1"]), ("http.proxy", ours));
+        assert_eq!((&*child["CARGO_HTTP_PROXY"], &*child["npm_config_https_proxy"]), (ours, ours));
+        assert!(!child.contains_key("PIP_PROXY"), "pip heeds no NO_PROXY beside it");
+        let odd = made(&[("GIT_CONFIG_COUNT", "x")], &[], &[]);
+        assert_eq!((&*odd["GIT_CONFIG_COUNT"], odd.contains_key("GIT_CONFIG_KEY_0")), ("x", false));
+    }
+
+    #[test]
     fn no_proxy_is_replaced() {
         let child = child(&[("NO_PROXY", "*"), ("no_proxy", "api.github.com")]);
         assert_eq!(child["NO_PROXY"], "localhost,db.test");
@@ -238,11 +268,11 @@ mod tests {
     fn what_leads_past_us_is_taken_away_in_any_case() {
         let child = child(&[
             ("SSL_CERT_DIR", "/certs"),
-            ("CARGO_HTTP_PROXY", "x"),
+            ("PIP_PROXY", "x"),
             ("NPM_CONFIG_HTTPS_PROXY", "x"),
             ("Https_Proxy", "x"),
         ]);
-        for name in ["SSL_CERT_DIR", "CARGO_HTTP_PROXY", "NPM_CONFIG_HTTPS_PROXY", "Https_Proxy"] {
+        for name in ["SSL_CERT_DIR", "PIP_PROXY", "NPM_CONFIG_HTTPS_PROXY", "Https_Proxy"] {
             assert!(!child.contains_key(name), "{name}");
         }
     }

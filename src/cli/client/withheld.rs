@@ -234,8 +234,7 @@ mod tests {
     fn what_is_taken_away_is_known_without_being_set() {
         let set = [("My_Url", "https://u:p@h/"), ("NPM_CONFIG_PROXY", "x"), ("HTTP_PROXY", "x"), ("HOME", "/")];
         let names = withheld(&["GH_TOKEN"], &[]).taken_away(variables(&set));
-        for name in ["GITHUB_TOKEN", "SSH_AUTH_SOCK", "SSL_CERT_DIR", "npm_config_proxy", "NPM_CONFIG_PROXY", "My_Url"]
-        {
+        for name in ["GITHUB_TOKEN", "SSH_AUTH_SOCK", "SSL_CERT_DIR", "PIP_PROXY", "NPM_CONFIG_PROXY", "My_Url"] {
             assert!(names.iter().any(|known| known == name), "{name}: {names:?}");
         }
         for name in ["GH_TOKEN", "HTTP_PROXY", "HOME"] {
