@@ -14,7 +14,7 @@ umask 022
 
 version=$("$binary" --version | cut -d' ' -f2)
 name=nexus-sidecar-$version-$(uname -m)-linux
-epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
+epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/$name
@@ -34,7 +34,8 @@ cp dist/systemd/sysusers.conf "$root/lib/sysusers.d/nexus-sidecar.conf"
 cp dist/systemd/user/*.service "$share/systemd/user/"
 
 mkdir -p "$doc"
-cp -R README.md SECURITY.md LICENSE examples policies "$doc/"
+# What is committed, and not what somebody's trial of an example left beside it.
+git ls-files -z README.md SECURITY.md LICENSE examples policies | xargs -0 cp --parents --target-directory="$doc"
 cp dist/systemd/nexus-sidecar.yaml "$doc/examples/systemd.yaml"
 python3 dist/notices.py >"$doc/THIRD-PARTY-NOTICES.txt"
 rust=$(rustc --print sysroot)/share/doc/rust/COPYRIGHT-library.html

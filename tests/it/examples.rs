@@ -1,5 +1,6 @@
 //! The examples run, as they stand.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -33,4 +34,45 @@ fn reading_from_github_needs_no_token_in_the_command() {
             .count(),
         0
     );
+}
+
+#[test]
+fn what_compose_mounts_is_a_configuration_and_a_policy_that_hold() {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/compose");
+    let folder = TempDir::new().unwrap();
+    for file in ["nexus-sidecar.yaml", "policy.yaml"] {
+        std::fs::copy(from.join(file), folder.path().join(file)).unwrap();
+    }
+    let password = folder.path().join("agent.password");
+    std::fs::write(&password, "a-password").unwrap();
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let tested = sidecar(folder.path(), &["policy", "test", "policy.yaml"]);
+    assert!(tested.status.success(), "{tested:?}");
+    let arguments = ["env", "--format", "dotenv", "--proxy", "http://sidecar:14101", "--ca-dir", "/trust", "--config"];
+    let given = sidecar(folder.path(), &[&arguments[..], &["nexus-sidecar.yaml"]].concat());
+    let text = String::from_utf8(given.stdout.clone()).unwrap();
+    assert!(text.contains("\nHTTPS_PROXY=http://agent:a-password@sidecar:14101\n"), "{given:?}");
+    assert!(text.contains("\nSSL_CERT_FILE=/trust/ca-bundle.pem\n"), "{given:?}");
+}
+
+#[test]
+fn the_command_of_the_ci_example_takes_the_token_from_the_command() {
+    let workflow = include_str!("../../examples/ci/github-actions.yaml");
+    let line = workflow.lines().find_map(|line| line.trim().strip_prefix("nexus-sidecar run ")).unwrap();
+    let mut arguments: Vec<&str> = line.strip_suffix(" -- \\").unwrap().split(' ').collect();
+    arguments.insert(0, "run");
+    arguments.extend(["--", "sh", "-c", "env; exit 7"]);
+    let home = TempDir::new().unwrap();
+    let ran = sidecar(home.path(), &arguments);
+    let text = String::from_utf8(ran.stdout.clone()).unwrap();
+    assert_eq!(ran.status.code(), Some(7), "{ran:?}");
+    assert!(text.contains("GH_TOKEN=") && !text.contains("canary"), "{ran:?}");
+}
+
+/// Runs the sidecar in a folder that is its home, with a token in PAT.
+fn sidecar(folder: &Path, arguments: &[&str]) -> std::process::Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nexus-sidecar"));
+    command.args(arguments).current_dir(folder).env_clear();
+    command.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", folder).env("PAT", "ghp_canary-of-the-job");
+    command.output().unwrap()
 }
