@@ -85,7 +85,9 @@ impl Bound {
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, HeaderValue::from_static("nexus-sidecar"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.extend(call.headers.iter().cloned());
+        for (name, value) in &call.headers {
+            headers.insert(name.clone(), value.clone());
+        }
         self.pipeline.own(Agent::operator(ASKER), destination, request, LONGEST_ANSWER).await
     }
 }

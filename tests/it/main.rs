@@ -8,6 +8,7 @@ mod attacks;
 mod bodies;
 mod bounds;
 mod cli;
+mod connections;
 mod doctor;
 mod drain;
 mod env;

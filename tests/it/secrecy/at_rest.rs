@@ -13,9 +13,9 @@ use nexus_sidecar::lease::{MemoryConnection, MemorySource};
 use nexus_sidecar::model::{Binding, Bindings, ConnectionName, Fields, HostPattern, Secret, Strategy};
 
 use super::canaries::{CANARIES, assert_clean, canary, forms};
-use crate::support::process::Home;
+use crate::support::process::{Ended, Home};
 
-fn files(dir: &Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn files(dir: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -80,6 +80,39 @@ fn a_store_a_child_and_its_summary_hold_no_secret() {
     }
     for key in [master.trim_ascii(), &raw] {
         assert!(!forms(key).iter().any(|form| memchr::memmem::find(shown.as_bytes(), form).is_some()));
+    }
+}
+
+#[test]
+fn a_providers_connection_is_made_tested_and_kept_in_memory_without_a_trace_of_it() {
+    let home = Home::new();
+    let settings = "version: 1\nlog: { level: trace }\nupstream: { hosts: { api.github.com: 127.0.0.1 } }\n";
+    home.write(".config/nexus-sidecar/nexus-sidecar.yaml", settings);
+    let token = canary("access_token");
+    let mut shown = String::new();
+    let mut tell = |ended: Ended, code: i32| {
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        shown += &format!("{}{}", ended.out, ended.err);
+    };
+    // Refused for its shape, then taken.
+    tell(home.run_with(["connection", "add", "github"], &format!("Bearer {token}")), 2);
+    tell(home.run_with(["connection", "add", "github"], &format!("'{token}'")), 2);
+    tell(home.run_with(["connection", "add", "github"], token), 0);
+    tell(home.run_with(["connection", "set", "github"], token), 0);
+    tell(home.run(["connection", "show", "github", "--json"]), 0);
+    // The look-alike is at an address that is not allowed: the credential was borrowed by then.
+    tell(home.run(["connection", "test", "github"]), 1);
+    tell(home.run(["connection", "test", "github", "--json"]), 1);
+    let script = "env; curl -s --max-time 5 https://api.github.com/user; exit 0";
+    let run = ["run", "--use", "github/read@1", "--field", "github.token=env:PAT", "--", "sh", "-c", script];
+    tell(Ended::of(&home.command(run).env("PAT", canary("api_key")).output().unwrap()), 0);
+    tell(Ended::of(&home.command(run).env("PAT", format!("\"{}\"", canary("api_key"))).output().unwrap()), 2);
+    assert!(shown.contains("127.0.0.1") && shown.contains("HTTPS_PROXY"), "{shown}");
+    assert_clean("what commands print", shown.as_bytes());
+    let listed = files(&home.path("."));
+    assert!(listed.iter().any(|path| path.ends_with("run.log")), "no log in {listed:?}");
+    for path in listed {
+        assert_clean(&path.display().to_string(), &fs::read(&path).unwrap());
     }
 }
 

@@ -4,7 +4,7 @@
 //! The one exception: a body by which a destination repeats the credential that it was sent is
 //! passed as it is. No scenario here has one.
 
-mod at_rest;
+pub(crate) mod at_rest;
 mod canaries;
 
 use std::fs;

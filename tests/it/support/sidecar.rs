@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use nexus_sidecar::app::{self, Parts, Reloader};
+use nexus_sidecar::app::{self, Parts, Reloader, Who};
 use nexus_sidecar::audit::Audit;
 use nexus_sidecar::config::{
     AuditConfig, AuditMode, AuthorityConfig, Config, KeySource, Limits, Listen, LogConfig, Timeouts, UpstreamConfig,
+    UserCall,
 };
 use nexus_sidecar::identity::Gate;
 use nexus_sidecar::lease::{LeaseSource, MemoryConnection, MemorySource};
@@ -76,18 +77,7 @@ impl Sidecar {
 
     /// Every line of the audit so far, the buffered ones among them.
     pub fn audit(&self) -> Vec<serde_json::Value> {
-        let mut lines = Vec::new();
-        let mut files: Vec<PathBuf> = std::fs::read_dir(self.audit_dir())
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|e| e == "jsonl") && !path.ends_with("index.jsonl"))
-            .collect();
-        files.sort();
-        for file in files {
-            let text = std::fs::read_to_string(file).unwrap();
-            lines.extend(text.lines().map(|line| serde_json::from_str(line).unwrap()));
-        }
-        lines
+        audit_in(&self.audit_dir())
     }
 
     /// The audit's outcomes, once there are `count` of them.
@@ -226,48 +216,9 @@ impl Builder {
     }
 
     pub async fn start(self) -> Sidecar {
-        let directory = TempDir::new().unwrap();
-        let policy = directory.path().join("policy.yaml");
-        std::fs::write(&policy, &self.policy).unwrap();
-        let mut config = config(directory.path());
-        config.listen.proxy = vec!["127.0.0.1:0".parse().unwrap()];
-        config.listen.admin = vec!["127.0.0.1:0".parse().unwrap()];
-        config.upstream.hosts = self.hosts;
-        for (index, pem) in self.ca_files.iter().enumerate() {
-            let file = directory.path().join(format!("ca-{index}.pem"));
-            std::fs::write(&file, pem).unwrap();
-            config.upstream.ca_files.push(file);
-        }
-        for change in self.change {
-            change(&mut config);
-        }
-        let (moved, clock) = clock(self.at);
-        let source = Arc::new(MemorySource::new(self.connections.into_iter().map(in_memory)));
-        let agents: Vec<_> =
-            self.agents.iter().map(|(name, password)| (name.clone(), Secret::new(password.as_str()))).collect();
-        let audit = Audit::open(&config.audit, Arc::clone(&clock)).unwrap();
-        let metrics = Arc::new(Metrics::new());
-        let refusals: Arc<Mutex<Vec<String>>> = Arc::default();
-        let told = Arc::clone(&refusals);
-        let bound = app::bind(Parts {
-            policy: app::load_policy(&[policy]).unwrap_or_else(|problems| panic!("{problems}")),
-            config,
-            gate: Arc::new(Gate::named(agents, self.agents.is_empty())),
-            ca: Ca::ephemeral(clock.wall()).unwrap(),
-            source: Arc::clone(&source) as Arc<dyn LeaseSource>,
-            audit: audit.clone(),
-            metrics: Arc::clone(&metrics),
-            clock: Arc::clone(&clock),
-            on_refusal: Some(Box::new(move |refused, asked, _| {
-                if let Refused::Here(refusal) = refused {
-                    told.lock().unwrap().push(format!("{} {asked}", refusal.code().as_str()));
-                }
-            })),
-        })
-        .await
-        .unwrap();
-        let agent =
-            Agent { proxy: bound.proxy()[0], trust: bound.trust_pem(), credentials: self.agents.first().cloned() };
+        let (bound, built) = self.bind().await;
+        let Built { source, clock, moved, metrics, refusals, audit, directory, credentials } = built;
+        let agent = Agent { proxy: bound.proxy()[0], trust: bound.trust_pem(), credentials };
         let admin = bound.admin()[0];
         let health = bound.health().first().copied();
         let reloader = bound.reloader();
@@ -291,6 +242,87 @@ impl Builder {
             health,
         }
     }
+
+    /// Asks whose credentials they are, as `connection test` does; and the audit of it.
+    pub async fn who(self, call: &UserCall) -> (Who, Vec<serde_json::Value>) {
+        let (bound, built) = self.bind().await;
+        let who = bound.who(call).await;
+        drop(bound);
+        built.audit.close().unwrap();
+        (who, audit_in(&built.directory.path().join("audit")))
+    }
+
+    async fn bind(self) -> (app::Bound, Built) {
+        let directory = TempDir::new().unwrap();
+        let policy = directory.path().join("policy.yaml");
+        std::fs::write(&policy, &self.policy).unwrap();
+        let mut config = config(directory.path());
+        config.listen.proxy = vec!["127.0.0.1:0".parse().unwrap()];
+        config.listen.admin = vec!["127.0.0.1:0".parse().unwrap()];
+        config.upstream.hosts = self.hosts;
+        for (index, pem) in self.ca_files.iter().enumerate() {
+            let file = directory.path().join(format!("ca-{index}.pem"));
+            std::fs::write(&file, pem).unwrap();
+            config.upstream.ca_files.push(file);
+        }
+        for change in self.change {
+            change(&mut config);
+        }
+        let (moved, clock) = clock(self.at);
+        let source = Arc::new(MemorySource::new(self.connections.into_iter().map(in_memory)));
+        let agents: Vec<_> =
+            self.agents.iter().map(|(name, password)| (name.clone(), Secret::new(password.as_str()))).collect();
+        let audit = Audit::open(&config.audit, Arc::clone(&clock)).unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let refusals: Arc<Mutex<Vec<String>>> = Arc::default();
+        let told = Arc::clone(&refusals);
+        let parts = Parts {
+            policy: app::load_policy(&[policy]).unwrap_or_else(|problems| panic!("{problems}")),
+            config,
+            gate: Arc::new(Gate::named(agents, self.agents.is_empty())),
+            ca: Ca::ephemeral(clock.wall()).unwrap(),
+            source: Arc::clone(&source) as Arc<dyn LeaseSource>,
+            audit: audit.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+            on_refusal: Some(Box::new(move |refused, asked, _| {
+                if let Refused::Here(refusal) = refused {
+                    told.lock().unwrap().push(format!("{} {asked}", refusal.code().as_str()));
+                }
+            })),
+        };
+        let credentials = self.agents.first().cloned();
+        let built = Built { source, clock, moved, metrics, refusals, audit, directory, credentials };
+        (app::bind(parts).await.unwrap(), built)
+    }
+}
+
+/// Every line of the audit in a folder.
+fn audit_in(folder: &std::path::Path) -> Vec<serde_json::Value> {
+    let mut lines = Vec::new();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "jsonl") && !path.ends_with("index.jsonl"))
+        .collect();
+    files.sort();
+    for file in files {
+        let text = std::fs::read_to_string(file).unwrap();
+        lines.extend(text.lines().map(|line| serde_json::from_str(line).unwrap()));
+    }
+    lines
+}
+
+/// What a sidecar was made of, for whoever asks it later.
+struct Built {
+    source: Arc<MemorySource>,
+    clock: Arc<dyn Clock>,
+    moved: Option<Arc<TestClock>>,
+    metrics: Arc<Metrics>,
+    refusals: Arc<Mutex<Vec<String>>>,
+    audit: Audit,
+    directory: TempDir,
+    credentials: Option<(String, String)>,
 }
 
 fn in_memory((name, bindings, fields): (ConnectionName, Bindings, Fields)) -> MemoryConnection {
