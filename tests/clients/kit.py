@@ -20,6 +20,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 TARGET = HERE.parent.parent / "target"
 NOBODY = 65534
 CLIENT_SECONDS = 180
+# What install.sh leaves beside what it installed: the list that it worked from.
+INSTALLED = {"requirements.txt": "venv/requirements.txt", "packages/package-lock.json": "npm/installed.json"}
 DENO, BUN, NODE = {
     "x86_64": ("@deno/linux-x64-glibc/deno", "@oven/bun-linux-x64/bin/bun", "linux-x64/bin/node"),
     "aarch64": ("@deno/linux-arm64-glibc/deno", "@oven/bun-linux-aarch64/bin/bun", "linux-arm64/bin/node"),
@@ -30,6 +32,10 @@ class Kit:
     """Binaries, certificates and agents, which all clients share, and nobody but root may change."""
 
     def __init__(self, binary):
+        for wanted, there in INSTALLED.items():
+            there = TARGET / "clients" / there
+            if not there.exists() or there.read_bytes() != (HERE / wanted).read_bytes():
+                raise SystemExit(f"{there.parent} is not what {HERE / wanted} says: run  make install-tools")
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="nexus-clients-", dir="/tmp"))
         self.root.chmod(0o711)
         self._copies, self._copying = {}, threading.Lock()
