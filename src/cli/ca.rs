@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 
+use super::client::export;
 use super::client::trust::{self, Sources};
 use super::failure::{Failure, finish, say};
 use super::{exit, harden, proxy, start};
@@ -54,10 +55,10 @@ enum Command {
 /// Runs the command and answers its exit code.
 pub(super) fn run(args: Args) -> ExitCode {
     let Command::Export { dir, config } = args.command;
-    finish(export(dir.as_deref(), config.as_deref()))
+    finish(hand_out(dir.as_deref(), config.as_deref()))
 }
 
-fn export(dir: Option<&Path>, config: Option<&Path>) -> Result<ExitCode, Failure> {
+fn hand_out(dir: Option<&Path>, config: Option<&Path>) -> Result<ExitCode, Failure> {
     harden::harden()?;
     let config = start::config(config)?;
     let roots = Roots::load(&config.upstream.ca_files).map_err(|error| Failure::because(&error))?;
@@ -70,7 +71,7 @@ fn export(dir: Option<&Path>, config: Option<&Path>) -> Result<ExitCode, Failure
         return Ok(ExitCode::from(exit::OK));
     };
     let roots = roots.excluding(&ca).map_err(|error| Failure::because(&error))?.bundle_pem();
-    trust::export(dir, &Sources { roots: &roots, callers: BTreeMap::new(), own: &own, wgetrc: None })?;
+    export::export(dir, &Sources { roots: &roots, callers: BTreeMap::new(), own: &own, wgetrc: None })?;
     say(&format!("wrote ca.pem, ca-bundle.pem, ca.jks and wgetrc to {}", dir.display()));
     Ok(ExitCode::from(exit::OK))
 }

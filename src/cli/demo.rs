@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::client::trust::Paths;
-use super::client::{Given, Withheld, for_child};
+use super::client::variables::for_child;
+use super::client::{Given, Withheld};
 use super::exit;
 use super::failure::{Failure, finish};
 use super::start;

@@ -5,10 +5,12 @@
 //! cannot start. Both speak of the same table ([`variables`]) and the same files ([`trust`]).
 
 mod credential;
+#[cfg(feature = "authority")]
+pub(super) mod export;
 pub(super) mod java;
 pub(super) mod trust;
 pub(super) mod variables;
 mod withheld;
 
-pub(super) use self::variables::{Given, VARIABLES, for_child};
+pub(super) use self::variables::{Given, VARIABLES};
 pub(super) use self::withheld::Withheld;
