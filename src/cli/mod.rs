@@ -25,6 +25,7 @@ mod environment;
 mod failure;
 mod harden;
 mod help;
+#[cfg_attr(not(feature = "authority"), expect(dead_code, reason = "only a store asks for what is missing"))]
 mod input;
 mod man;
 mod output;
