@@ -1,6 +1,6 @@
 //! `connection`: makes, lists, changes and deletes the connections of the embedded Authority.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use time::format_description::well_known::Rfc3339;
 use self::contract::{Contract, contract, wanted};
 use super::failure::{Failure, finish, say};
 use super::input::{Given, Input};
+use super::output::print;
 use super::{harden, start, store};
 use crate::authority::{Authority, ConnectionError, NewConnection};
 use crate::config::{Catalogue, Config};
@@ -319,16 +320,6 @@ fn moment(text: &str) -> Result<SystemTime, String> {
     OffsetDateTime::parse(text, &Rfc3339)
         .map(SystemTime::from)
         .map_err(|_| "it is not a time of RFC 3339, such as 2027-01-31T00:00:00Z".to_owned())
-}
-
-/// Writes to standard output; a reader that went away is no failure of ours.
-fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::failed(format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ pub struct Explanation {
     pub outcome: Outcome,
     /// The rule that decides; `None` where none matches, `default` for `default: tunnel`.
     pub decided_by: Option<Arc<str>>,
+    /// The provider's call that hands out or registers credentials which this request is, where
+    /// the rule that decides does not allow those.
+    pub mints: Option<Arc<str>>,
     /// Networks beside the public ones that may be dialled.
     pub networks: Vec<IpNet>,
     /// Headers that pass although they would be removed.
@@ -56,16 +59,17 @@ impl Policy {
         let live = Live { query: target.query.as_ref(), headers };
         let asked = Asked::new(agent.name(), &target.destination, &target.method, &target.path, live);
         let mut missed = Vec::new();
+        let mut mints = None;
         let decided_by = match &outcome {
             Outcome::Tunnel(_) => self.tunnel_rule(agent, &asked, &mut missed),
             _ => match self.walk(&asked, &mut |rule, miss| missed.push((rule, miss))) {
                 Ruling::Allow(rule, _) => Some(rule),
+                Ruling::Refuse(Why::Mints(rule, call)) => {
+                    mints = Some(call.name.clone());
+                    Some(rule)
+                }
                 Ruling::Refuse(
-                    Why::Denied(rule)
-                    | Why::StrictPath(rule)
-                    | Why::OnlyTunnel(rule)
-                    | Why::Override(rule, _)
-                    | Why::Mints(rule, _),
+                    Why::Denied(rule) | Why::StrictPath(rule) | Why::OnlyTunnel(rule) | Why::Override(rule, _),
                 ) => Some(rule),
                 Ruling::Refuse(Why::Method | Why::NoRule) | Ruling::Unknown => None,
             },
@@ -91,6 +95,7 @@ impl Policy {
             networks: decided_by.map(|rule| rule.networks.to_vec()).unwrap_or_default(),
             pass_headers: decided_by.map(|rule| rule.pass_headers.to_vec()).unwrap_or_default(),
             decided_by: decided_by.map(|rule| rule.name.clone()),
+            mints,
         }
     }
 
@@ -113,7 +118,6 @@ impl Policy {
 }
 
 pub(super) fn reason(rule: &Rule, miss: Miss<'_>, agent: &Agent, target: &Target) -> String {
-    let list = |words: Vec<String>| words.join(", ");
     match miss {
         Miss::Agent => format!("agent {:?} is not {}", agent.name(), list(rule.agents.to_vec())),
         Miss::Host => {
@@ -138,6 +142,15 @@ pub(super) fn reason(rule: &Rule, miss: Miss<'_>, agent: &Agent, target: &Target
             }
         }
     }
+}
+
+/// Names the first few of what a rule names: a permission set's may be a hundred.
+fn list(mut words: Vec<String>) -> String {
+    const SHOWN: usize = 6;
+    let more = words.len().saturating_sub(SHOWN);
+    words.truncate(SHOWN);
+    let named = words.join(", ");
+    if more == 0 { named } else { format!("{named} or one of {more} more") }
 }
 
 pub(super) fn port(rule: &Rule, came: &Destination) -> String {

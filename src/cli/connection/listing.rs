@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::authority::Connection;
+use crate::cli::output::columns;
 use crate::config::Provider;
 use crate::model::Binding;
 
@@ -16,13 +17,7 @@ const HEADINGS: [&str; 7] = ["NAME", "PROVIDER", "STATE", "STRATEGY", "HOSTS", "
 pub(super) fn table(connections: &[Connection]) -> String {
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     rows.extend(connections.iter().map(cells));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: [usize; 7] = std::array::from_fn(width);
-    let line = |row: &[String; 7]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
+    columns(&rows)
 }
 
 fn cells(connection: &Connection) -> [String; 7] {

@@ -4,7 +4,6 @@
 //! and no request leaves the machine.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use std::time::Duration;
 use self::report::{Finding, Report};
 use super::failure::{Failure, finish};
 use super::harden::Hardened;
+use super::output::print;
 use super::{exit, harden, start};
 use crate::config::{Config, Environment, Problems, SetName};
 use crate::telemetry::{Clock, SystemClock};
@@ -165,14 +165,4 @@ fn span(time: Duration) -> String {
         _ => (seconds / 86_400, "day"),
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
-}
-
-/// Writes to standard output; a reader that went away has read enough.
-fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::failed(format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
 }

@@ -105,6 +105,11 @@ fn as_text(explanation: &Explanation, policy: &Policy, asked: &str, agent: &Agen
         }
         Outcome::Deny(refusal) => writeln!(text, "deny: {}", refusal.message()),
     };
+    if explanation.mints.is_some() {
+        text.push_str(
+            "  a rule of its own for this call may say `mints: true`; `provider show NAME` lists such calls\n",
+        );
+    }
     let list = |items: Vec<String>| items.join(", ");
     if !explanation.networks.is_empty() {
         let networks = explanation.networks.iter().map(ToString::to_string).collect();
@@ -157,6 +162,7 @@ fn as_json(explanation: &Explanation, policy: &Policy, asked: &str, agent: &Agen
         "decision": {
             "action": action,
             "rule": explanation.decided_by.as_deref(),
+            "mints": explanation.mints.as_deref(),
             "connection": connection,
             "destination": destination.map(ToString::to_string),
             "networks": explanation.networks.iter().map(ToString::to_string).collect::<Vec<_>>(),

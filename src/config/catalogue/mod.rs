@@ -17,7 +17,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 pub use self::set_name::{SetName, SetNameError};
 pub use self::words::Said;
-use super::document::{PolicyTest, RuleDoc, read_provider};
+use super::document::{PolicyTest, RuleDoc, read_own_provider, read_provider};
 use super::yaml::did_you_mean;
 use super::{At, Problems};
 use crate::model::{Bindings, ConnectionName, Host};
@@ -129,8 +129,9 @@ impl Catalogue {
     #[expect(clippy::expect_used, reason = "the documents are part of this program, and a test reads them")]
     pub fn built_in() -> &'static Self {
         static BUILT_IN: OnceLock<Catalogue> = OnceLock::new();
-        let documents = || DOCUMENTS.map(|(name, text)| (name, without_tests(text)));
-        BUILT_IN.get_or_init(|| Self::read(&documents()).expect("the catalogue that was compiled in"))
+        let read = |(name, text)| read_own_provider(Path::new(name), without_tests(text));
+        let read = || DOCUMENTS.into_iter().map(read).collect::<Result<_, Problems>>();
+        BUILT_IN.get_or_init(|| Self { providers: read().expect("the catalogue that was compiled in") })
     }
 
     /// The same with the documents' tests.

@@ -17,7 +17,7 @@ fn a_set_that_is_not_there_is_told_with_those_that_are() {
 }
 
 #[test]
-fn the_tests_that_a_start_leaves_out_are_all_that_it_leaves_out() {
+fn what_a_start_reads_is_what_is_written_but_for_the_tests() {
     let (whole, lean) = (Catalogue::read(&DOCUMENTS).unwrap(), Catalogue::built_in());
     for (whole, lean) in whole.providers().iter().zip(lean.providers()) {
         assert!(!whole.tests.is_empty() && lean.tests.is_empty(), "{}", whole.title);

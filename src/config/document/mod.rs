@@ -14,7 +14,7 @@ use ipnet::IpNet;
 
 pub use open::load_documents;
 pub(in crate::config) use open::version;
-pub(in crate::config) use provider::read as read_provider;
+pub(in crate::config) use provider::{read as read_provider, read_own as read_own_provider};
 pub(in crate::config) use rule::{connection as connection_name, name_of_agent};
 pub(in crate::config) use uses::of_set;
 

@@ -8,6 +8,7 @@
 mod findings;
 mod mapping;
 mod node;
+mod own;
 mod places;
 mod suggest;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 pub(super) use findings::Findings;
 pub(super) use mapping::Fields;
 pub(super) use node::{Content, Entry, Node};
+pub(super) use own::parse_own;
 pub(super) use suggest::did_you_mean;
 
 use std::path::PathBuf;

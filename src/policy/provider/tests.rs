@@ -73,3 +73,18 @@ fn a_call_that_mints_needs_to_be_said() {
         assert!(matches!(outcome(&shy, "a", method, url), Outcome::Inject(..)), "{method} {url}");
     }
 }
+
+#[test]
+fn an_explanation_names_the_call_that_mints_and_cuts_long_lists() {
+    let policy = policy("  - use: github/read@1\n  - { name: all, host: api.github.com, connection: github }\n");
+    let explain = |method: Method, url: &str| {
+        policy.explain(&Agent::hypothetical("a"), &request(&method, url).unwrap(), &HeaderMap::new())
+    };
+    let minting = explain(Method::POST, "https://api.github.com/user/keys");
+    assert_eq!((minting.decided_by.as_deref(), minting.mints.as_deref()), (Some("all"), Some("user-key")));
+    let plain = explain(Method::GET, "https://api.github.com/user");
+    assert_eq!((plain.decided_by.as_deref(), plain.mints.as_deref()), (Some("github/read@1:api"), None));
+    let missed = format!("{:?}", plain.rules[2].verdict);
+    assert!(missed.contains("does not match /repos/*/*, ") && missed.contains(" or one of "), "{missed}");
+    assert!(missed.len() < 300, "{missed}");
+}
