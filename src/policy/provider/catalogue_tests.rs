@@ -126,6 +126,20 @@ fn every_rule_of_every_set_is_met_by_a_test_and_every_set_refuses_something() {
 }
 
 #[test]
+fn no_placeholder_stands_within_another_provider_s() {
+    let placeholders: Vec<(String, String)> = providers()
+        .iter()
+        .flat_map(|provider| {
+            provider.placeholders.iter().map(|own| (provider.connection.to_string(), own.value.clone()))
+        })
+        .collect();
+    for (name, value) in &placeholders {
+        let within = placeholders.iter().find(|(other, longer)| other != name && longer.contains(value.as_str()));
+        assert!(within.is_none(), "{name}'s {value} stands within {within:?}");
+    }
+}
+
+#[test]
 fn a_provider_says_what_people_and_clients_need() {
     for provider in providers() {
         let name = &provider.connection;
