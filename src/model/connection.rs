@@ -150,7 +150,9 @@ mod tests {
 
     #[test]
     fn a_reusable_secret_needs_named_hosts() {
-        let binding = |strategy| vec![Binding { hosts: vec![HostPattern::parse("*.example.com").unwrap()], strategy }];
+        let at = |host: &str, strategy| vec![Binding { hosts: vec![HostPattern::parse(host).unwrap()], strategy }];
+        assert!(Bindings::new(at("api.*.example.com", Strategy::OAuth2), false).is_err());
+        let binding = |strategy| at("*.example.com", strategy);
         let signed =
             Strategy::AwsSigV4 { service: None, region: None, allowed_services: vec![], allowed_regions: vec![] };
         assert!(Bindings::new(binding(Strategy::OAuth2), false).is_err());
