@@ -21,24 +21,31 @@ pub(in crate::config) fn parse_own(file: &Arc<PathBuf>, text: &str) -> Result<No
 
 struct Building<'a> {
     file: &'a Arc<PathBuf>,
-    /// Collections that have begun and not ended, each with the key that waits for its value.
-    open: Vec<(At, Content, Option<(String, At)>)>,
+    /// Collections that have begun and not ended.
+    open: Vec<Open>,
     root: Option<Node>,
+}
+
+struct Open {
+    at: At,
+    content: Content,
+    /// Of a mapping: the key that waits for its value.
+    key: Option<(String, At)>,
 }
 
 impl Building<'_> {
     fn event(&mut self, event: &Event<'_>, span: Span) {
         let at = At { file: self.file.clone(), line: span.start.line().max(1), column: span.start.col() + 1 };
         match event {
-            Event::SequenceStart(..) => self.open.push((at, Content::List(Vec::new()), None)),
-            Event::MappingStart(..) => self.open.push((at, Content::Map(Vec::new()), None)),
+            Event::SequenceStart(..) => self.open.push(Open { at, content: Content::List(Vec::new()), key: None }),
+            Event::MappingStart(..) => self.open.push(Open { at, content: Content::Map(Vec::new()), key: None }),
             Event::SequenceEnd | Event::MappingEnd => {
-                if let Some((at, content, _)) = self.open.pop() {
+                if let Some(Open { at, content, .. }) = self.open.pop() {
                     self.value(Node::new(at, content));
                 }
             }
             Event::Scalar(text, style, ..) => match self.open.last_mut() {
-                Some((_, Content::Map(_), key @ None)) => *key = Some((text.to_string(), at)),
+                Some(Open { content: Content::Map(_), key: key @ None, .. }) => *key = Some((text.to_string(), at)),
                 _ => self.value(Node::new(at, scalar(text, *style))),
             },
             _ => {}
@@ -47,8 +54,8 @@ impl Building<'_> {
 
     fn value(&mut self, node: Node) {
         match self.open.last_mut() {
-            Some((_, Content::List(items), _)) => items.push(node),
-            Some((_, Content::Map(entries), key)) => {
+            Some(Open { content: Content::List(items), .. }) => items.push(node),
+            Some(Open { content: Content::Map(entries), key, .. }) => {
                 entries.extend(key.take().map(|(key, at)| Entry { key, at, node }));
             }
             _ => self.root = Some(node),
