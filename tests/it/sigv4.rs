@@ -26,7 +26,7 @@ impl Aws {
         let mut builder = Sidecar::builder()
             .policy(format!(
                 "rules:\n  - {{ name: aws, host: [\"*.amazonaws.com\", minio.test], port: {}, connection: aws, \
-                 networks: [127.0.0.0/8] }}\n",
+                 mints: true, networks: [127.0.0.0/8] }}\n",
                 origin.port()
             ))
             .connection(
