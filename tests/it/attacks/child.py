@@ -56,7 +56,12 @@ def look(path):
 def own_environment():
     text = json.dumps(dict(os.environ))
     password = proxy().password
-    elsewhere = [n for n, v in os.environ.items() if password in v and not n.lower().endswith("_proxy")]
+    # git is told by a setting of its own, beside the variables of proxies.
+    elsewhere = [
+        name for name, value in os.environ.items()
+        if password in value and not name.lower().endswith("_proxy")
+        and not (name.startswith("GIT_CONFIG_VALUE_") and value == os.environ["HTTPS_PROXY"])
+    ]
     ours = [name for name in os.environ if name.upper().startswith("NEXUS")]
     say("environment", elsewhere or ours, {"password in": elsewhere, "ours": ours, "all": text})
 
@@ -223,6 +228,17 @@ def stopping():
     say("signals", True, {"before": before, "stopped": while_stopped, "after": after, "gone": gone})
 
 
+def starter():
+    """The program that started the sidecar, which keeps the environment that it was given."""
+    of_sidecar = open(f"/proc/{SIDECAR}/stat").read().rsplit(")", 1)[1].split()
+    try:
+        pairs = open(f"/proc/{of_sidecar[1]}/environ", "rb").read().split(b"\0")
+        names = [pair.split(b"=")[0].decode() for pair in pairs]
+    except OSError as error:
+        names = [str(error)]
+    say("starter", "NEXUS_TOKEN" in names, [name for name in names if "TOKEN" in name] or names)
+
+
 def attack():
     # First, before it opens files of its own.
     inherited()
@@ -255,4 +271,8 @@ def fetch(url):
 
 
 if __name__ == "__main__":
-    {"attack": attack, "keyless": lambda: (key_and_store(), own_sidecar()), "probe": probe, "fetch": fetch}[sys.argv[1]](*sys.argv[2:])
+    modes = {
+        "attack": attack, "keyless": lambda: (key_and_store(), own_sidecar()), "starter": starter, "probe": probe,
+        "fetch": fetch,
+    }
+    modes[sys.argv[1]](*sys.argv[2:])

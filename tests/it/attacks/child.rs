@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -32,7 +32,7 @@ const AGENT: u32 = 54_321;
 const OTHER: u32 = 54_322;
 
 /// Each attempt as the README's table calls it, as `child.py` does, and whether it works.
-const ATTEMPTS: [(&str, &str, bool); 17] = [
+const ATTEMPTS: [(&str, &str, bool); 18] = [
     ("its own environment", "environment", false),
     ("the sidecar's entries below `/proc`", "proc", false),
     ("tracing the sidecar", "tracing", false),
@@ -47,6 +47,7 @@ const ATTEMPTS: [(&str, &str, bool); 17] = [
     ("the key file and the store", "key file", true),
     ("a sidecar of its own", "own sidecar", true),
     ("the audit's files and their key", "audit", true),
+    ("the environment of whoever started `run`", "starter", true),
     ("what later runs read", "later runs", true),
     ("signals and limits", "signals", true),
     ("the network, past the proxy", "around", true),
@@ -198,6 +199,17 @@ fn without_key(den: &Den, direct: u16) -> Report {
     den.add_connection(den.sidecar_with_key(), &["--config", file]);
     let more = ["--config", file, "--policy", policy.to_str().unwrap()];
     let output = den.run(den.sidecar_with_key(), &more, "keyless", config, direct).wait_with_output().unwrap();
+    all_of(output)
+}
+
+/// The same from a shell that stays, with a credential in its environment.
+fn from_a_shell(den: &Den, direct: u16) -> Report {
+    let mut shell = den.agent(Path::new("bash"), AGENT);
+    shell.args(["-c", r#""$0" "$@"; exit $?"#]).arg(&den.binary);
+    all_of(den.run(shell, &[], "starter", "", direct).wait_with_output().unwrap())
+}
+
+fn all_of(output: Output) -> Report {
     let mut report = Report::new();
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         note(&serde_json::from_str(line).unwrap(), &mut report);
@@ -215,6 +227,7 @@ fn what_a_child_tries_comes_out_as_the_readme_says() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let direct = listener.local_addr().unwrap().port();
     let mut report = attack(&den, direct);
+    report.extend(from_a_shell(&den, direct));
     let keyless = without_key(&den, direct);
     assert_eq!(keyless.len(), 2, "{keyless:#?}");
     let (worked, how) = (keyless.values().any(|one| one.0), keyless["own sidecar"].1.clone());
