@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::{HeaderName, Method};
 use ipnet::IpNet;
 
 use super::Policy;
+use super::hypothetical::request;
 use super::item::{Item, Place as ItemPlace, override_items};
 use super::review::{Asking, Finding, Past, Recalled, but_for_items, connected, tunnels};
 use super::rule::{Asked, Effect, Met, Rule};
@@ -146,12 +147,33 @@ impl Policy {
             }
         }
         let injects = matches!(effect, Effect::Inject { .. });
+        if injects {
+            self.tell_apart(past, &mut inside)?;
+        }
         let mut draft = self.draft(past, effect, Some(inside), networks);
         if let (Asking::Request(target), true) = (&past.what, injects) {
             draft.inject(target)?;
             draft.mints = self.is_minting(past, target);
         }
         Ok(draft)
+    }
+
+    /// Demands what tells a provider's calls apart where all of them have one path: the items that
+    /// its minting calls are known by. Without them a rule for one call would allow every other.
+    fn tell_apart(&self, past: &Past, inside: &mut Inside) -> Result<(), String> {
+        let (target, connects) = match &past.what {
+            Asking::Request(target) => (target.clone(), false),
+            Asking::Connect(_) => match request(&Method::GET, &format!("{}/", past.destination())) {
+                Ok(target) => (target, true),
+                Err(_) => return Ok(()),
+            },
+        };
+        let calls = self.minting.candidates(target.destination.host());
+        let calls = calls.filter(|call| !matches!(but_for_items(call, past, &target), Met::No(_)));
+        // A header names a call where the path does not; behind a CONNECT there is no call yet.
+        let by_header = target.path.as_str() == "/" && !connects;
+        let mut items = calls.flat_map(|call| &call.items).filter(|item| item.place == ItemPlace::Query || by_header);
+        items.try_for_each(|item| inside.demand(item, target.query.as_ref()))
     }
 
     /// Tells whether a provider hands out or registers credentials by this call, as far as that is
@@ -174,6 +196,9 @@ impl Policy {
         }
         let mut inside = Inside::of(past)?;
         rule.items.iter().for_each(|item| inside.copy(item));
+        if let Effect::Inject { .. } = &rule.effect {
+            self.tell_apart(past, &mut inside)?;
+        }
         let mut draft = self.draft(past, rule.effect.clone(), Some(inside), networks);
         draft.pass_headers = rule.pass_headers.to_vec();
         if let (Asking::Request(target), Effect::Inject { .. }) = (&past.what, &rule.effect) {
@@ -272,8 +297,15 @@ impl Inside {
         if method.bytes().any(|b| b.is_ascii_lowercase()) {
             return Err(format!("no rule can name the method {method}: methods are case-sensitive, and in capitals"));
         }
-        let path = pattern(target.path.as_str(), past.is_cut);
-        Ok(Self { method, path, query: Vec::new(), headers: Vec::new() })
+        let path = target.path.as_str();
+        // A request shapes what a person is about to paste: nothing wider than the request itself.
+        if past.is_cut {
+            return Err("the path was too long to be kept whole, and a rule that is open at its end would allow others too: write one by hand, for what is behind that path".to_owned());
+        }
+        if path.contains('*') {
+            return Err("the path holds a star, which a rule cannot name alone: there it stands for anything, so that the rule would allow other paths too. Write one by hand if that is meant".to_owned());
+        }
+        Ok(Self { method, path: path.to_owned(), query: Vec::new(), headers: Vec::new() })
     }
 
     /// Takes an item over from a rule that matched.
@@ -329,22 +361,6 @@ fn named_in(query: &Query, name: &str) -> Named {
 
 fn no_empty(name: &str) -> String {
     format!("no rule can name the empty value of the query item {name:?}, which a rule for this path looks at")
-}
-
-/// A pattern that stands for a path, and for as little else as can be written: a star of its own
-/// is one within its segment, and behind a path that was cut stands anything.
-fn pattern(path: &str, is_cut: bool) -> String {
-    let mut pattern = String::with_capacity(path.len());
-    for char in path.chars() {
-        if char != '*' || !pattern.ends_with('*') {
-            pattern.push(char);
-        }
-    }
-    if is_cut {
-        pattern.truncate(pattern.rfind('/').map_or(0, |slash| slash + 1));
-        pattern.push_str("**");
-    }
-    pattern
 }
 
 #[cfg(test)]

@@ -81,9 +81,6 @@ impl<'a> Answer<'a> {
             ));
         }
         let review = policy.review(&past);
-        if past.is_cut {
-            self.notes.push("the path is too long to be kept whole: the rule is open at its end".to_owned());
-        }
         if let Ok(suggestion) = &review.suggestion {
             self.doubts(&past, suggestion, &review.finding);
         }
@@ -108,7 +105,7 @@ impl<'a> Answer<'a> {
         }
         if suggestion.rule.contains("mints: true") {
             self.notes
-                .push("by this call the agent would get credentials of its own, which no rule takes back".to_owned());
+                .push("by this call the agent would get credentials of its own, which no rule takes back; what a body asks for is not seen, and all of it is allowed".to_owned());
         }
         if *finding == Finding::Denied {
             self.notes.push("a rule denies it by intent: ask whoever wrote that rule".to_owned());
