@@ -25,6 +25,7 @@ fmt:
 
 lint:
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --no-default-features -- -D warnings
 
 unit:
 	cargo test --lib --test it

@@ -12,8 +12,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use self::contract::{Contract, contract, wanted};
+use self::given::Given;
 use super::failure::{Failure, finish, say};
-use super::input::{Given, Input};
+use super::input::Input;
 use super::output::print;
 use super::{harden, start, store};
 use crate::authority::{Authority, ConnectionError, NewConnection};
@@ -23,6 +24,7 @@ use crate::telemetry::{Clock as _, SystemClock};
 
 mod contract;
 mod examples;
+mod given;
 mod listing;
 mod who;
 

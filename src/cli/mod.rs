@@ -25,7 +25,6 @@ mod environment;
 mod failure;
 mod harden;
 mod help;
-#[cfg_attr(not(feature = "authority"), expect(dead_code, reason = "only a store asks for what is missing"))]
 mod input;
 mod man;
 mod output;
@@ -58,9 +57,11 @@ pub mod exit {
 const EXAMPLES: &str = "\
 A first use:
   nexus-sidecar demo                          see the whole loop on this machine alone
-  nexus-sidecar connection add --help         store a credential, asked for without echo
-  nexus-sidecar policy check policy.yaml      see whether a policy says what it should
-  nexus-sidecar run -- claude                 run a command that never holds the credential
+  nexus-sidecar connection add github         store a token, asked for without echo
+  nexus-sidecar run --use github/read@1 -- claude
+                                              run a command that never holds the token
+  nexus-sidecar why                           say why its last request was refused
+  nexus-sidecar doctor                        see what the set-up lacks
 
 Exit codes: 0 ok, 1 failed, 2 wrong usage or invalid configuration, 3 denied;
 `run` answers the exit code of its command.";

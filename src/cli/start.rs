@@ -29,17 +29,19 @@ const GOOD_BYE: Duration = Duration::from_millis(500);
 
 /// Shown to whoever starts without a policy.
 const EXAMPLE: &str = "\
-version: 1
-rules:
-  - use: github/read@1
-
-The connection is made by:
-
-  nexus-sidecar connection add github
-
 A permission set needs no file:
 
-  nexus-sidecar run --use github/read@1 -- CMD";
+  nexus-sidecar run --use github/read@1 -- CMD
+
+A policy that says the same:
+
+  version: 1
+  rules:
+    - use: github/read@1
+
+Both borrow a connection:
+
+  nexus-sidecar connection add github";
 
 /// Starts the log on standard error.
 pub(super) fn log_to_stderr(config: &LogConfig) -> Result<(), Failure> {
@@ -100,7 +102,7 @@ pub(super) fn policy_files(config: &Config) -> Result<Vec<PathBuf>, Failure> {
     }
     let place = environment.config_dir().map(|folder| format!("write {}, or ", folder.join("policy.yaml").display()));
     Err(Failure::usage(format!(
-        "there is no policy, so that nothing would be allowed: {}name one with --policy\n\nFor example:\n\n{EXAMPLE}\n",
+        "there is no policy, so that nothing would be allowed: {}name one with --policy\n\n{EXAMPLE}\n",
         place.unwrap_or_default()
     )))
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::left_out;
 use crate::support::process::{Ended, Home};
 
 const POLICY: &str = "version: 1\nrules:\n  - { name: known, host: known.test, action: forward }\n";
@@ -173,6 +174,9 @@ fn a_field_that_is_missing_or_empty_changes_nothing() {
 
 #[test]
 fn the_audit_of_a_run_verifies_until_it_is_edited() {
+    if left_out::lacks(&["bash"]) {
+        return;
+    }
     let home = home("");
     let script = "exec 3<>/dev/tcp/127.0.0.1/${HTTPS_PROXY##*:}; printf 'CONNECT other.test:443 HTTP/1.1\\r\\nHost: other.test:443\\r\\n\\r\\n' >&3; read -r line <&3; echo \"$line\"";
     let ended = home.run(["run", "--policy", "policy.yaml", "--", "bash", "-c", script]);

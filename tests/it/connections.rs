@@ -11,6 +11,7 @@ use nexus_sidecar::config::UserCall;
 use nexus_sidecar::model::Code;
 use serde_json::{Value, json};
 
+use crate::left_out;
 use crate::support::process::{Ended, Home};
 use crate::support::sidecar::Builder;
 use crate::support::{Origin, Pki, Sidecar, soon};
@@ -89,6 +90,9 @@ fn a_permission_set_needs_no_file_and_no_other_policy_is_read() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_field_of_one_run_is_injected_and_is_in_no_file() {
+    if left_out::lacks(&["curl"]) {
+        return;
+    }
     let pki = Pki::new();
     let origin = Origin::tls(&pki, HOST).await;
     let home = Home::new();
@@ -111,6 +115,9 @@ async fn a_field_of_one_run_is_injected_and_is_in_no_file() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_field_of_one_run_stands_before_the_store_and_hides_no_other_connection() {
+    if left_out::lacks(&["curl"]) {
+        return;
+    }
     let pki = Pki::new();
     let origin = Origin::tls(&pki, HOST).await;
     let home = Home::new();

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
+use crate::left_out;
 use crate::support::process::{Ended, Home};
 
 const POLICY: &str = "version: 1\nrules:\n  - { name: read, host: api.test, method: GET, connection: api }\n\
@@ -63,6 +64,9 @@ fn a_machine_with_nothing_on_it_is_told_what_comes_first() {
 
 #[test]
 fn a_good_set_up_has_nothing_to_be_mended_and_clients_trust_the_ca() {
+    if left_out::lacks(&["curl"]) {
+        return;
+    }
     let home = Home::new();
     home.write(POLICY_FILE, POLICY);
     home.connect("api", "api.test", "canary-5c1d");
@@ -130,6 +134,9 @@ fn what_keeps_a_part_from_being_looked_at_does_not_keep_the_rest() {
 
 #[test]
 fn a_client_that_goes_its_own_way_is_told_from_one_that_does_not() {
+    if left_out::lacks(&["curl"]) {
+        return;
+    }
     let home = Home::new();
     let seen = Seen::of(&home.run(["doctor", "--json", "--", "curl", "-sS", "--noproxy", "*", "{url}"]));
     seen.says("probe", "warn", "did not get through");

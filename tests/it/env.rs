@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::left_out;
 use crate::support::process::{Ended, Home};
 
 /// It needs to be encoded in a URL, quoted in a shell, and has a reading in every other form.
@@ -48,6 +49,9 @@ fn json(home: &Home, arguments: &[&str]) -> Value {
 
 #[test]
 fn a_shell_that_evaluates_it_goes_through_the_sidecar_and_trusts_it() {
+    if left_out::lacks(&["curl"]) {
+        return;
+    }
     let home = home();
     let agents = "agents: [{ name: bot, proxy_password_file: bot.password }]\n";
     let proxy = home.proxy(POLICY, agents);

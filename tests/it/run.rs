@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::left_out;
+
 const POLICY: &str = "version: 1\nrules:\n  - { name: known, host: known.test, method: GET, action: forward }\n";
 
 /// Sends a bare CONNECT without a password and prints the status line. `$PORT` is the proxy's.
@@ -61,6 +63,9 @@ fn err(output: &Output) -> String {
 
 #[test]
 fn the_exit_status_is_the_commands() {
+    if left_out::lacks(&["bash"]) {
+        return;
+    }
     let home = Home::new();
     for (script, code) in [("exit 0", 0), ("exit 42", 42), ("kill -TERM $$", 143), ("kill -KILL $$", 137)] {
         assert_eq!(home.bash(script).status().unwrap().code(), Some(code), "{script}");
@@ -72,6 +77,9 @@ fn the_exit_status_is_the_commands() {
 
 #[test]
 fn the_command_gets_its_variables_and_nothing_of_ours() {
+    if left_out::lacks(&["bash"]) {
+        return;
+    }
     let home = Home::new();
     let script = r#"
         env | grep -c ^NEXUS_
@@ -87,6 +95,9 @@ fn the_command_gets_its_variables_and_nothing_of_ours() {
 
 #[test]
 fn no_open_file_reaches_the_command() {
+    if left_out::lacks(&["bash"]) {
+        return;
+    }
     let home = Home::new();
     let sidecar = home.sidecar();
     let outer = r#"exec 7</dev/null; exec "$0" run -- bash -c '[ ! -e /proc/self/fd/7 ] && echo closed'"#;
@@ -99,6 +110,9 @@ fn no_open_file_reaches_the_command() {
 
 #[test]
 fn signals_reach_the_command_and_leave_nothing_behind() {
+    if left_out::lacks(&["bash"]) {
+        return;
+    }
     let home = Home::new();
     let script = "trap 'echo asked; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
     let mut sidecar = home.bash(script).stdout(Stdio::piped()).spawn().unwrap();
@@ -114,6 +128,9 @@ fn signals_reach_the_command_and_leave_nothing_behind() {
 
 #[test]
 fn a_signal_that_was_ignored_stays_ignored() {
+    if left_out::lacks(&["bash"]) {
+        return;
+    }
     let home = Home::new();
     let sidecar = home.sidecar();
     let outer = r#"trap '' HUP; exec "$0" run -- bash -c 'kill -HUP $$; echo alive'"#;
@@ -125,6 +142,9 @@ fn a_signal_that_was_ignored_stays_ignored() {
 
 #[test]
 fn a_descendant_needs_no_password_and_an_orphan_is_one() {
+    if left_out::lacks(&["bash", "ps", "setsid"]) {
+        return;
+    }
     let home = Home::new();
     let script = format!(
         "export TARGET=known.test; probe() {{ {CONNECT}\n }}; export -f probe; probe
@@ -137,6 +157,9 @@ fn a_descendant_needs_no_password_and_an_orphan_is_one() {
 
 #[test]
 fn a_stranger_needs_the_password() {
+    if left_out::lacks(&["bash"]) {
+        return;
+    }
     let home = Home::new();
     let mut command = home.bash("echo ${HTTPS_PROXY##*:}; read -r _");
     let mut sidecar = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -151,6 +174,9 @@ fn a_stranger_needs_the_password() {
 
 #[test]
 fn refusals_are_summed_up_at_the_end() {
+    if left_out::lacks(&["bash"]) {
+        return;
+    }
     let home = Home::new();
     let script = format!("export TARGET=other.test; ({CONNECT}\n); ({CONNECT}\n)");
     let output = home.bash(&script).output().unwrap();
@@ -161,6 +187,9 @@ fn refusals_are_summed_up_at_the_end() {
 
 #[test]
 fn what_is_left_alive_is_not_waited_for() {
+    if left_out::lacks(&["bash", "setsid"]) {
+        return;
+    }
     let home = Home::new();
     let start = Instant::now();
     let output = home.bash("setsid sleep 30 >/dev/null 2>&1 & exit 3").output().unwrap();
@@ -200,6 +229,9 @@ const GET: &str = r#"
 
 #[test]
 fn a_connection_that_is_added_while_the_command_runs_is_found() {
+    if left_out::lacks(&["bash"]) {
+        return;
+    }
     let home = Home::new();
     let borrowing = "version: 1\nrules:\n  - { host: 127.0.0.1, port: 9, connection: late, plaintext: true, \
                      networks: [127.0.0.0/8] }\n";
@@ -213,6 +245,9 @@ fn a_connection_that_is_added_while_the_command_runs_is_found() {
 
 #[test]
 fn a_policy_that_borrows_nothing_makes_no_store() {
+    if left_out::lacks(&["bash"]) {
+        return;
+    }
     let home = Home::new();
     assert_eq!(home.bash("exit 0").status().unwrap().code(), Some(0));
     assert!(!home.path(".local/share").exists());

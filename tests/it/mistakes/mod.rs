@@ -14,6 +14,7 @@ use rcgen::CertificateParams;
 use time::OffsetDateTime;
 
 use self::scene::Scene;
+use crate::left_out;
 use crate::support::{Origin, Pki, Received, Speaks, origin};
 
 type Body = http_body_util::Full<bytes::Bytes>;
@@ -38,6 +39,9 @@ async fn reading(pki: &Pki) -> (Origin, Scene) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_token() {
+    if left_out::lacks(&["curl"]) {
+        return;
+    }
     let pki = Pki::new();
     let (origin, mut scene) = reading(&pki).await;
     scene.connection("revoked-token", &[]);
@@ -48,6 +52,9 @@ async fn a_wrong_token() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_token() {
+    if left_out::lacks(&["curl"]) {
+        return;
+    }
     let pki = Pki::new();
     let (origin, mut scene) = reading(&pki).await;
     let end = OffsetDateTime::from(SystemClock.wall() + Duration::from_secs(1));
@@ -61,6 +68,9 @@ async fn an_expired_token() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_not_allowed() {
+    if left_out::lacks(&["bash", "curl"]) {
+        return;
+    }
     let pki = Pki::new();
     let (_origin, mut scene) = reading(&pki).await;
     scene.connection("good-token", &[]);
@@ -72,6 +82,9 @@ async fn a_host_that_is_not_allowed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_method_that_is_not_allowed() {
+    if left_out::lacks(&["curl"]) {
+        return;
+    }
     let pki = Pki::new();
     let (origin, mut scene) = reading(&pki).await;
     scene.connection("good-token", &[]);
@@ -128,6 +141,9 @@ async fn valid(from: i64, to: i64) -> (Origin, Scene) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_a_day_behind() {
+    if left_out::lacks(&["curl"]) {
+        return;
+    }
     let (origin, mut scene) = valid(1, 30).await;
     scene.run(&format!("curl -sS https://api.test:{}/user", origin.port()));
     scene.matches("clock-a-day-behind");
@@ -136,6 +152,9 @@ async fn a_clock_that_is_a_day_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_a_day_ahead() {
+    if left_out::lacks(&["curl"]) {
+        return;
+    }
     let (origin, mut scene) = valid(-30, -1).await;
     scene.run(&format!("curl -sS https://api.test:{}/user", origin.port()));
     scene.matches("clock-a-day-ahead");
@@ -156,6 +175,9 @@ async fn a_store_of_another_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_with_a_private_ca() {
+    if left_out::lacks(&["curl"]) {
+        return;
+    }
     let pki = Pki::new();
     let origin = Origin::tls_h1(&pki, "api.test", provider).await;
     let mut scene = Scene::of(&origin, None);

@@ -167,8 +167,8 @@ fn changing(word: &str, before: &str) -> Option<(usize, &'static str)> {
     if before.ends_with("process ") && digits > 0 {
         return Some((digits, "PID"));
     }
-    // The test program itself.
-    (starts_word && word.starts_with("it-") && word.len() > 8).then_some((word.len(), "PROGRAM"))
+    // The test program itself, whatever its file is called.
+    before.ends_with("is taken by ").then_some((word.len(), "PROGRAM"))
 }
 
 #[test]
@@ -180,6 +180,7 @@ fn what_changes_has_a_fixed_name() {
         ("2026-11-21 15:38:52.892 UTC, port: 38873", "DATE TIME UTC, port: PORT"),
         ("policy.yaml:3:5: one", "policy.yaml:3:5: one"),
         ("why 0af7651916cd, of decade", "why ID, of decade"),
+        ("is taken by it-0af7 (process 7)", "is taken by PROGRAM (process PID)"),
         ("mode 644 of process 77", "mode 644 of process PID"),
     ] {
         assert_eq!(settled(text), want);

@@ -13,6 +13,7 @@ use nexus_sidecar::lease::{MemoryConnection, MemorySource};
 use nexus_sidecar::model::{Binding, Bindings, ConnectionName, Fields, HostPattern, Secret, Strategy};
 
 use super::canaries::{CANARIES, assert_clean, canary, forms};
+use crate::left_out;
 use crate::support::process::{Ended, Home};
 
 pub(crate) fn files(dir: &Path) -> Vec<std::path::PathBuf> {
@@ -30,6 +31,9 @@ pub(crate) fn files(dir: &Path) -> Vec<std::path::PathBuf> {
 
 #[test]
 fn a_store_a_child_and_its_summary_hold_no_secret() {
+    if left_out::lacks(&["bash", "curl"]) {
+        return;
+    }
     let home = Home::new();
     let mut added = String::new();
     for (name, strategy, host, fields) in [
@@ -85,6 +89,9 @@ fn a_store_a_child_and_its_summary_hold_no_secret() {
 
 #[test]
 fn a_providers_connection_is_made_tested_and_kept_in_memory_without_a_trace_of_it() {
+    if left_out::lacks(&["curl"]) {
+        return;
+    }
     let home = Home::new();
     let settings = "version: 1\nlog: { level: trace }\nupstream: { hosts: { api.github.com: 127.0.0.1 } }\n";
     home.write(".config/nexus-sidecar/nexus-sidecar.yaml", settings);
