@@ -92,6 +92,7 @@ fn default_tunnel() -> Rule {
         methods: Box::default(),
         paths: Box::default(),
         lenient_paths: Box::default(),
+        not_paths: Box::default(),
         items: Box::default(),
         strict_path: false,
         effect: Effect::Tunnel(Protocol::Tls),
@@ -116,17 +117,21 @@ pub(super) fn rule(written: &RuleDoc, problems: &mut Vec<Problem>) -> Option<Rul
         ));
     }
     let effect = effect(written, problems);
-    let mut paths = Vec::new();
-    for path in &written.paths {
-        match Glob::path(&path.value) {
-            Ok(glob) => paths.push(glob),
-            Err(error) => {
-                let text = &path.value;
-                let advice = if text.starts_with('/') { String::new() } else { format!(": write /{text}") };
-                problems.push(problem(written, &path.at, format!("the path {text:?}: {error}{advice}")));
+    let mut globs = |paths: &[Located<String>]| {
+        let mut globs = Vec::with_capacity(paths.len());
+        for path in paths {
+            match Glob::path(&path.value) {
+                Ok(glob) => globs.push(glob),
+                Err(error) => {
+                    let text = &path.value;
+                    let advice = if text.starts_with('/') { String::new() } else { format!(": write /{text}") };
+                    problems.push(problem(written, &path.at, format!("the path {text:?}: {error}{advice}")));
+                }
             }
         }
-    }
+        globs
+    };
+    let (paths, not_paths) = (globs(&written.paths), globs(&written.not_paths));
     let effect = effect?;
     check_keys(written, &effect, problems);
     if !written.complete {
@@ -152,6 +157,7 @@ pub(super) fn rule(written: &RuleDoc, problems: &mut Vec<Problem>) -> Option<Rul
         methods: written.methods.iter().map(|method| method.value.clone()).collect(),
         lenient_paths: paths.iter().flat_map(Glob::for_denial).collect(),
         paths: paths.into(),
+        not_paths: not_paths.iter().flat_map(Glob::for_denial).collect(),
         items: query.chain(headers).collect(),
         strict_path: written.strict_path,
         effect,

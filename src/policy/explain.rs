@@ -130,7 +130,8 @@ pub(super) fn reason(rule: &Rule, miss: Miss<'_>, agent: &Agent, target: &Target
         }
         Miss::Path => {
             let paths = rule.paths.iter().map(ToString::to_string).collect();
-            format!("path {} does not match {}", target.path, list(paths))
+            let left_out = if rule.not_paths.is_empty() { "" } else { ", or is one that the rule leaves out" };
+            format!("path {} does not match {}{left_out}", target.path, list(paths))
         }
         Miss::Item(item) => {
             let place = if item.place == Place::Query { "query item" } else { "header" };

@@ -24,6 +24,8 @@ pub(super) struct Rule {
     pub(super) paths: Box<[Glob]>,
     /// The paths in the spellings that a deny rule is matched in.
     pub(super) lenient_paths: Box<[Glob]>,
+    /// Paths that an allowing rule leaves out, in the spellings that a deny rule is matched in.
+    pub(super) not_paths: Box<[Glob]>,
     pub(super) items: Box<[Item]>,
     pub(super) strict_path: bool,
     pub(super) effect: Effect,
@@ -211,6 +213,9 @@ impl Rule {
         let exactly = self.paths.is_empty() || self.paths.iter().any(matches);
         if self.strict_path && asked.path.has_second_reading() && (exactly || asked.any_reading(&self.lenient_paths)) {
             return Met::StrictPath;
+        }
+        if exactly && !self.not_paths.is_empty() && asked.any_reading(&self.not_paths) {
+            return Met::No(Miss::Path);
         }
         if exactly || (denies && asked.any_reading(&self.lenient_paths)) { Met::Yes } else { Met::No(Miss::Path) }
     }

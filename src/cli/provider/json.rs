@@ -58,6 +58,7 @@ fn rule(rule: &RuleDoc) -> Value {
         "hosts": rule.hosts.iter().map(|host| host.value.to_string()).collect::<Vec<_>>(),
         "methods": rule.methods.iter().map(|method| method.value.to_string()).collect::<Vec<_>>(),
         "paths": rule.paths.iter().map(|path| path.value.as_str()).collect::<Vec<_>>(),
+        "not_paths": rule.not_paths.iter().map(|path| path.value.as_str()).collect::<Vec<_>>(),
         "query": items(&rule.query),
         "headers": items(&rule.headers),
     })

@@ -78,7 +78,9 @@ fn in_short(rule: &RuleDoc) -> String {
         let more = kind.len().saturating_sub(SHOWN);
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         match kind.first() {
-            Some(Said { about: about @ ("query" | "header"), .. }) => format!("{about} {}{more}", shown.join(", ")),
+            Some(Said { about: about @ ("not path" | "query" | "header"), .. }) => {
+                format!("{about} {}{more}", shown.join(", "))
+            }
             _ => format!("{}{more}", shown.join(", ")),
         }
     });

@@ -9,7 +9,7 @@ use crate::config::RuleDoc;
 /// One thing that a rule says of the requests that it matches.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Said {
-    /// `host`, `method`, `path`, `query` or `header`.
+    /// `host`, `method`, `path`, `not path`, `query` or `header`.
     pub about: &'static str,
     /// The pattern, as written.
     pub what: String,
@@ -32,9 +32,10 @@ impl RuleDoc {
         let methods = self.methods.iter().map(|method| said("method", method.value.to_string()));
         let hosts = self.hosts.iter().map(|host| said("host", host.value.to_string()));
         let paths = self.paths.iter().map(|path| said("path", path.value.clone()));
+        let not_paths = self.not_paths.iter().map(|path| said("not path", path.value.clone()));
         let query = self.query.iter().map(|matcher| said("query", item(&matcher.value)));
         let headers = self.headers.iter().map(|matcher| said("header", item(&matcher.value)));
-        methods.chain(hosts).chain(paths).chain(query).chain(headers).collect()
+        methods.chain(hosts).chain(paths).chain(not_paths).chain(query).chain(headers).collect()
     }
 }
 

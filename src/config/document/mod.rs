@@ -65,6 +65,9 @@ pub struct RuleDoc {
     pub methods: Vec<Located<Method>>,
     /// `path:` one or a list of globs.
     pub paths: Vec<Located<String>>,
+    /// `not_path:` one or a list of globs that the rule leaves out, in every common reading of a
+    /// path. A permission set's alone.
+    pub not_paths: Vec<Located<String>>,
     /// `query: {name: pattern | null}`
     pub query: Vec<Located<Matcher>>,
     /// `headers: {name: pattern | null}`
@@ -102,6 +105,7 @@ impl RuleDoc {
             ports: Vec::new(),
             methods: Vec::new(),
             paths: Vec::new(),
+            not_paths: Vec::new(),
             query: Vec::new(),
             headers: Vec::new(),
             connection: None,

@@ -34,6 +34,7 @@ fn written(node: &Node, mut fields: Fields<'_>, number: usize, findings: &mut Fi
         ports: many(fields.get("port"), findings, port),
         methods: many(fields.get("method"), findings, method),
         paths: many(fields.get("path"), findings, path),
+        not_paths: Vec::new(),
         query: matchers(fields.get("query"), findings, |_| true),
         headers: matchers(fields.get("headers"), findings, |name| HeaderName::from_bytes(name.as_bytes()).is_ok()),
         connection: fields.get("connection").and_then(|node| connection(node, findings)),
@@ -64,6 +65,7 @@ pub(super) fn matching(node: &Node, of: &str, findings: &mut Findings) -> Option
         hosts: many(fields.get("host"), findings, host),
         methods: many(fields.get("method"), findings, method),
         paths: many(fields.get("path"), findings, path),
+        not_paths: many(fields.get("not_path"), findings, path),
         query: matchers(fields.get("query"), findings, |_| true),
         headers: matchers(fields.get("headers"), findings, |name| HeaderName::from_bytes(name.as_bytes()).is_ok()),
         ..RuleDoc::nothing(node.at.clone(), name.value)

@@ -68,6 +68,7 @@ fn expand(given: RuleDoc, provider: &Provider, set: &PermissionSet) -> Vec<RuleD
         hosts: rule.hosts.clone(),
         methods: rule.methods.clone(),
         paths: rule.paths.clone(),
+        not_paths: rule.not_paths.clone(),
         query: rule.query.clone(),
         headers: rule.headers.clone(),
         connection: Some(connection.clone()),

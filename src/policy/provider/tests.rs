@@ -50,6 +50,7 @@ fn what_a_set_fixes_is_not_said_beside_it() {
         ("  - { use: github/read@1, hots: x }\n", "unknown key `hots`"),
         ("  - { use: github/read@1 }\n  - { use: github/read@1, agent: a }\n", "this name is taken"),
         ("  - { name: x, host: a.test, action: forward, mints: true }\n", "`mints` stands beside `connection` alone"),
+        ("  - { use: github/read@1, not_path: /x }\n", "unknown key `not_path`"),
     ] {
         let problems = compiled(rules).unwrap_err().to_string();
         assert!(problems.contains(want) && problems.starts_with("p.yaml:"), "{problems}");
@@ -71,6 +72,28 @@ fn a_call_that_mints_needs_to_be_said() {
     }
     for (method, url) in [("GET", url), ("POST", "https://api.github.com/repos/me/mine/keyss")] {
         assert!(matches!(outcome(&shy, "a", method, url), Outcome::Inject(..)), "{method} {url}");
+    }
+}
+
+#[test]
+fn what_still_runs_is_closed_when_its_rule_may_mint_no_longer() {
+    let agent = Agent::hypothetical("a");
+    let rule = |more: &str| policy(&format!("  - {{ name: all, host: \"*.amazonaws.com\", connection: c{more} }}\n"));
+    let (shy, bold) = (rule(""), rule(", mints: true"));
+    for (target, call, still) in [
+        ("https://sts.amazonaws.com/", "", false),
+        ("https://secretsmanager.eu-west-1.amazonaws.com/", "secretsmanager.GetSecretValue", false),
+        ("https://secretsmanager.eu-west-1.amazonaws.com/", "secretsmanager.ListSecrets", true),
+        ("https://dynamodb.eu-west-1.amazonaws.com/", "DynamoDB_20120810.GetItem", true),
+    ] {
+        let target = request(&Method::POST, target).unwrap();
+        let headers: HeaderMap =
+            [(HeaderName::from_static("x-amz-target"), http::HeaderValue::from_static(call))].into_iter().collect();
+        let verdict = bold.decide(&agent, &target, &headers).unwrap();
+        let Verdict::Inject(grant) = &verdict else { panic!("nothing is injected") };
+        let question = bold.question(&agent, &target, &headers, &[7; 32]);
+        assert!(bold.still_allows(&question, verdict.terms(), Some(grant.connection())), "{call}");
+        assert_eq!(shy.still_allows(&question, verdict.terms(), Some(grant.connection())), still, "{call}");
     }
 }
 
