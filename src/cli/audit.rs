@@ -29,7 +29,7 @@ Examples:
   nexus-sidecar audit tail -n 100 --follow
   nexus-sidecar audit tail --json --config nexus-sidecar.yaml";
 
-/// Reads what was recorded: follow it, search it, or prove that nobody changed it.
+/// Read what was recorded: follow it, search it, or prove that nobody changed it
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -44,7 +44,7 @@ enum Command {
     Verify(VerifyArgs),
 }
 
-/// Shows the last requests, those that were refused included.
+/// Show the last requests, those that were refused included
 ///
 /// One row a request, at its end: when (UTC), who, how it ended, what, with which connection, and
 /// how long it took.
@@ -56,7 +56,7 @@ struct TailArgs {
     /// How many rows (with --json: lines)
     #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 20)]
     lines: usize,
-    /// Goes on with what every process records, until interrupted
+    /// Go on with what every process records, until interrupted
     #[arg(short, long)]
     follow: bool,
     /// The lines as they are stored: intents and outcomes
@@ -64,7 +64,7 @@ struct TailArgs {
     json: bool,
 }
 
-/// Proves that no line was edited, removed, moved or added.
+/// Prove that no line was edited, removed, moved or added
 ///
 /// Exit code 0: nothing was found; 1: something was. It prints heads: kept elsewhere and given
 /// to --head later, they show whether what is here now still begins with what was here then.

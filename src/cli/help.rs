@@ -103,6 +103,17 @@ mod tests {
     }
 
     #[test]
+    fn every_command_is_told_as_an_order_and_without_a_full_stop() {
+        let mut found = Vec::new();
+        all(&Cli::command(), "", &mut found);
+        for (name, command) in found.iter().filter(|(name, _)| name.contains(' ')) {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            let first = about.split(' ').next().unwrap_or_default();
+            assert!(!first.ends_with('s') && !about.ends_with('.') && first.len() > 1, "{name}: {about}");
+        }
+    }
+
+    #[test]
     fn no_help_is_wider_than_a_hundred_columns() {
         fn walk(command: &mut Command, wide: &mut Vec<String>) {
             let name = command.get_name().to_owned();

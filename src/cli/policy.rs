@@ -21,6 +21,7 @@ const RULES: &str = "\
 A policy:
   version: 1
   rules:                            # the first that matches decides; what none allows is refused
+    - use: github/read@1            # a permission set, as `provider list` names them
     - name: read-tickets
       host: acme.atlassian.net      # exact, \"*.zone\", or \"a.*.zone\"
       method: [GET]

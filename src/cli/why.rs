@@ -31,7 +31,7 @@ suggested rule has a blank to fill in, and says so.
 
 Exit codes: 0 also where nothing was refused, 1 no such request, 2 wrong usage.";
 
-/// Says why a request was refused, and the smallest rule that would have allowed it
+/// Say why a request was refused, and the smallest rule that would have allowed it
 ///
 /// Answers from the audit, with the policy as it is now: which rule refused, or why none of those
 /// near it matched, what to write, and where. For what no rule changes (a connection that is not
@@ -97,7 +97,12 @@ fn documents(args: &Args, config: &Config) -> Result<Vec<Document>, String> {
     let files = match start::policy_files(config) {
         _ if !own => args.policy.clone(),
         Ok(files) => files,
-        Err(failure) => return Err(failure.message().lines().next().unwrap_or_default().to_owned()),
+        Err(_) => {
+            let example = "nexus-sidecar why --use github/read@1";
+            return Err(format!(
+                "it is in no file; give the --policy and --use that `run` was given, as in: {example}"
+            ));
+        }
     };
     let documents = load_documents(&files).map_err(|problems| problems.to_string())?;
     Ok(and_sets(documents, &args.sets))

@@ -50,6 +50,8 @@ fn the_summary_names_the_command_that_says_why_and_it_does() {
     {
         assert!(why.out.contains(part), "{part}: {}", why.out);
     }
+    let unsaid = home.run(["why"]);
+    assert!(unsaid.out.contains("give the --policy and --use that `run` was given"), "{}", unsaid.out);
     assert!(!why.out.contains("has changed") && !why.out.contains("version"), "the same policy: {}", why.out);
 }
 

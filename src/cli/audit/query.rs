@@ -24,7 +24,7 @@ they are stored. `t` is its end, `left` when it left; what it does not have is a
 
 Exit codes: 0 also where nothing matches, 1 if a file cannot be read, 2 wrong usage.";
 
-/// Finds requests in all files, by who, what, when and how they ended.
+/// Find requests in all files, by who, what, when and how they ended
 ///
 /// One row a request, by the time of its end; those without an outcome (they run, or their
 /// process died) stand last, as `open`. Every condition that is given must hold.

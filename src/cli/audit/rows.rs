@@ -2,8 +2,7 @@ use crate::audit::{Join, Record, Told};
 use crate::model::Code;
 
 /// What stands above rows on a terminal.
-pub(super) const HEADING: &str =
-    "TIME (UTC)               AGENT          HTTP END     METHOD  WHAT  [CONNECTION]  TIME TAKEN  CODE by RULE: REASON";
+pub(super) const HEADING: &str = "TIME (UTC)               AGENT           HTTP END     METHOD  WHAT  [CONNECTION]  TIME TAKEN  CODE by RULE: REASON";
 
 /// Makes one row of the lines of one request.
 #[derive(Default)]
@@ -29,7 +28,7 @@ pub(super) fn row(record: &Record) -> String {
     let agent = record.agent.as_deref().unwrap_or("-");
     let what = record.asked().unwrap_or_else(|| format!("(trace {})", record.trace));
     let method = record.method.as_deref().unwrap_or("-");
-    let mut row = format!("{}  {agent:<14} {status:<4} {end:<7} {method:<7} {what}", time(&record.t));
+    let mut row = format!("{}  {agent:<15} {status:<4} {end:<7} {method:<7} {what}", time(&record.t));
     if let Some(connection) = &record.conn {
         row += &format!("  [{connection}]");
     }
@@ -85,7 +84,7 @@ mod tests {
         let row = rows.row(&outcome).unwrap();
         assert_eq!(
             row,
-            "2026-11-21 12:10:06.120  bot            200  done    GET     https://x.test/p?q=***  [jira]  1.9 ms"
+            "2026-11-21 12:10:06.120  bot             200  done    GET     https://x.test/p?q=***  [jira]  1.9 ms"
         );
         assert!(rows.row(&outcome).unwrap().contains("(trace a)"));
     }

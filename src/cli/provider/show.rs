@@ -74,8 +74,10 @@ fn way(strategy: &Strategy) -> String {
 fn in_short(rule: &RuleDoc) -> String {
     let says = rule.says();
     let parts = says.chunk_by(|a, b| a.about == b.about).map(|kind| {
-        let shown: Vec<&str> = kind.iter().take(SHOWN).map(|said| said.what.as_str()).collect();
-        let more = kind.len().saturating_sub(SHOWN);
+        // Methods are few, and which one is missing matters.
+        let most = if kind.first().is_some_and(|said| said.about == "method") { kind.len() } else { SHOWN };
+        let shown: Vec<&str> = kind.iter().take(most).map(|said| said.what.as_str()).collect();
+        let more = kind.len().saturating_sub(most);
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         match kind.first() {
             Some(Said { about: about @ ("not path" | "query" | "header"), .. }) => {
@@ -122,6 +124,7 @@ mod tests {
         assert!(github.contains("printf %s \"$TOKEN\" | nexus-sidecar connection add github\n"), "{github}");
         assert!(github.contains("nexus-sidecar run --use github/read@1 -- CMD\n"), "{github}");
         assert!(github.contains("GET  github.com  /*/*/info/refs  query service: git-upload-pack\n"), "{github}");
+        assert!(github.contains("  app-token           GET, HEAD, POST, PUT, PATCH  api.github.com  "), "{github}");
         let aws = provider(Catalogue::built_in().provider("aws").unwrap());
         assert!(aws.contains("connection add aws      asks for access_key and secret_key\n"), "{aws}");
     }
