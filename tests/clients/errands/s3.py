@@ -22,8 +22,9 @@ def check(box, command):
     try:
         box.connect_provider("aws", {"access_key": access_key, "secret_key": secret_key})
         rules = [
-            {"name": "never-the-bucket", "action": "deny", "host": HOST, "port": service.port, "method": "DELETE",
-             "path": "/bucket-1"},
+            # The set makes and deletes no bucket: this one may be made, and stays.
+            {"name": "make-the-bucket", "host": HOST, "port": service.port, "method": "PUT",
+             "path": ["/bucket-1", "/bucket-1/"], "connection": "aws", "networks": ["127.0.0.0/8"]},
             {"use": "aws/s3-write@1", "port": service.port, "networks": ["127.0.0.0/8"]},
         ]
         ran = box.run(rules, command, {
