@@ -1,3 +1,5 @@
+//! `audit`: what was recorded, shown, searched and proved.
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,6 +9,7 @@ use clap::Subcommand;
 
 use self::rows::Rows;
 use super::failure::{Failure, finish};
+use super::output::safe;
 use super::{exit, harden, start};
 use crate::audit::{self, Head, Report, Tail};
 
@@ -205,7 +208,7 @@ fn told(dir: &Path, report: &Report) -> String {
     }
     text += "\n\nTAMPERED:";
     for finding in &report.findings {
-        text += &format!("\n  {}", rows::safe(&finding.to_string()));
+        text += &format!("\n  {}", safe(&finding.to_string()));
     }
     text + "\n\nA machine that lost power can lose the end of a file too, in other modes than durable."
 }

@@ -29,8 +29,8 @@ mod listing;
 mod who;
 
 const ADD: &str = "\
-A provider of the catalogue (github) needs nothing but its credential. For any other service:
-strategies, their fields, and their settings (with the defaults of --set):
+A provider of the catalogue (`provider list`) needs nothing but its credential. For any other
+service: strategies, their fields, and their settings (with the defaults of --set):
   oauth2        access_token             -
   header        api_key                  header_name=authorization value_prefix=
                                          credential_field=api_key

@@ -32,3 +32,16 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     };
     rows.iter().map(line).collect()
 }
+
+/// Escapes what a terminal obeys or what turns the order of text around: what is shown quotes agents
+/// and services.
+pub(super) fn safe(text: &str) -> String {
+    let obeyed = |char: char| {
+        char.is_control() || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut safe = String::with_capacity(text.len());
+    for char in text.chars() {
+        if obeyed(char) { safe.extend(char.escape_unicode()) } else { safe.push(char) }
+    }
+    safe
+}

@@ -1,3 +1,5 @@
+//! `audit query`: requests of all files that fulfil every condition.
+
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;

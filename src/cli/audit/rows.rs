@@ -1,4 +1,7 @@
+//! A request on one line, as `audit tail` and `audit query` show it.
+
 use crate::audit::{Join, Record, Told};
+use crate::cli::output::safe;
 use crate::model::Code;
 
 /// What stands above rows on a terminal.
@@ -51,18 +54,6 @@ pub(super) fn row(record: &Record) -> String {
 /// `2026-11-21T12:10:06.120000Z` as `2026-11-21 12:10:06.120`.
 pub(in crate::cli) fn time(stamp: &str) -> String {
     stamp.get(..23).unwrap_or(stamp).replacen('T', " ", 1)
-}
-
-/// Escapes what a terminal obeys or what turns the order of text around: rows quote agents.
-pub(in crate::cli) fn safe(text: &str) -> String {
-    let obeyed = |char: char| {
-        char.is_control() || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut safe = String::with_capacity(text.len());
-    for char in text.chars() {
-        if obeyed(char) { safe.extend(char.escape_unicode()) } else { safe.push(char) }
-    }
-    safe
 }
 
 #[cfg(test)]

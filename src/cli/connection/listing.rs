@@ -89,7 +89,7 @@ pub(super) fn summary(connection: &Connection) -> String {
 
 /// What a connection of a provider can be used for at once.
 pub(super) fn next(connection: &Connection, provider: &Provider) -> Option<String> {
-    let set = provider.sets.iter().find(|set| &*set.name.set == "read").or(provider.sets.first())?;
+    let set = provider.first_set()?;
     let name = &connection.name;
     let test = provider.user.as_ref().map(|_| format!("nexus-sidecar connection test {name}, then "));
     let test = test.unwrap_or_default();

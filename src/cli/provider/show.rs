@@ -100,8 +100,8 @@ fn start(provider: &Provider) -> String {
             format!("nexus-sidecar connection add {name}      asks for {}", names.join(" and "))
         }
     };
-    let set = provider.sets.iter().find(|set| &*set.name.set == "read").or(provider.sets.first());
-    let run = set.map(|set| format!("  nexus-sidecar run --use {} -- CMD\n", set.name)).unwrap_or_default();
+    let run =
+        provider.first_set().map(|set| format!("  nexus-sidecar run --use {} -- CMD\n", set.name)).unwrap_or_default();
     format!("\nTo begin\n  {add}\n{run}")
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::process::{Pid, getpgrp, test_kill_process_group};
 use rustix::termios::tcgetpgrp;
 
+use crate::cli::output::safe;
 use crate::model::{Code, ConnectionName, TraceId};
 use crate::proxy::Refused;
 
@@ -135,9 +136,9 @@ fn owner() -> Option<Pid> {
     tcgetpgrp(std::io::stderr()).ok()
 }
 
-/// Text that an agent chose, without what a terminal would obey.
+/// The beginning of a text that an agent chose, without what a terminal would obey.
 fn printable(text: &str) -> String {
-    text.chars().take(120).map(|character| if character.is_control() { '?' } else { character }).collect()
+    safe(&text.chars().take(120).collect::<String>())
 }
 
 #[cfg(test)]
@@ -203,7 +204,7 @@ mod tests {
     #[test]
     fn a_terminal_is_not_told_what_to_do() {
         let tally = Tally::default();
-        tally.add(Refused::Here(&denied()), "\u{1b}[2Jx\u{9b}31m", trace(4));
-        assert!(!tally.text(" --policy p.yaml").unwrap().contains(['\u{1b}', '\u{9b}']));
+        tally.add(Refused::Here(&denied()), "\u{1b}[2Jx\u{9b}31m\u{202e}", trace(4));
+        assert!(!tally.text(" --policy p.yaml").unwrap().contains(['\u{1b}', '\u{9b}', '\u{202e}']));
     }
 }

@@ -1,3 +1,6 @@
+//! What `why` says of one request, for people and for programs: the record, what it means, and what the
+//! policy of now says of it.
+
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
@@ -5,7 +8,8 @@ use serde_json::{Value, json};
 use super::advice::{self, Advice};
 use super::past;
 use crate::audit::Record;
-use crate::cli::audit::rows::{safe, time};
+use crate::cli::audit::rows::time;
+use crate::cli::output::safe;
 use crate::config::{At, Catalogue, Document, Problems, SetName};
 use crate::dial::Kind;
 use crate::model::{Cause, Code};

@@ -202,6 +202,13 @@ fn without_tests(text: &str) -> &str {
     text.split_once("\ntests:\n").map_or(text, |(provider, _)| provider)
 }
 
+impl Provider {
+    /// The permission set to begin with: the one that reads, else the first; `None` where there is none.
+    pub fn first_set(&self) -> Option<&PermissionSet> {
+        self.sets.iter().find(|set| &*set.name.set == "read").or(self.sets.first())
+    }
+}
+
 impl PermissionSet {
     /// Its rules as a policy has them that uses it under its own name, with the provider's
     /// connection.
