@@ -103,7 +103,11 @@ impl Policy {
             (Finding::Denied | Finding::NoHost | Finding::NoRule | Finding::Unknown, _) | (_, None) => {
                 self.anew(past)?
             }
-            (_, Some(rule)) => self.like(past, rule)?,
+            (_, Some(rule)) => {
+                let mut draft = self.like(past, rule)?;
+                draft.mints |= matches!(finding, Finding::Mints(_));
+                draft
+            }
         };
         let blanks = draft.inside.iter().flat_map(Inside::blanks).collect();
         Ok(Suggestion { rule: draft.to_string(), place, blanks })
@@ -176,13 +180,13 @@ impl Policy {
         items.try_for_each(|item| inside.demand(item, target.query.as_ref()))
     }
 
-    /// Tells whether a provider hands out or registers credentials by this call, as far as that is
-    /// known.
+    /// Tells whether a provider hands out or registers credentials by this call. What is not known
+    /// is none: a rule that may mint is not suggested on a suspicion.
     fn is_minting(&self, past: &Past, target: &Target) -> bool {
         let kept = Recalled { query: target.query.as_ref() };
         let asked = Asked::new(past.agent.name(), &target.destination, &target.method, &target.path, kept);
         let mut calls = self.minting.candidates(target.destination.host());
-        calls.any(|call| !matches!(call.tries(&asked, target.destination.port()), Met::No(_)))
+        calls.any(|call| matches!(call.tries(&asked, target.destination.port()), Met::Yes | Met::StrictPath))
     }
 
     /// A rule like one that matched, for this request alone.

@@ -193,7 +193,9 @@ fn objection(documents: &[Document], suggestion: &Suggestion, past: &Past) -> Op
         Ok(_) if !suggestion.blanks.is_empty() => None,
         Ok(policy) => {
             let finding = policy.review(past).finding;
-            (finding != Finding::Allowed).then(|| "with it, the policy would still not allow this".to_owned())
+            // What the audit does not keep is no objection.
+            (!matches!(finding, Finding::Allowed | Finding::Unknown))
+                .then(|| "with it, the policy would still not allow this".to_owned())
         }
     }
 }

@@ -302,6 +302,25 @@ fn no_request_makes_a_rule_that_is_wider_than_itself() {
     assert!(policy.review(&past).suggestion.unwrap_err().contains("too long"));
 }
 
+#[test]
+fn a_rule_that_may_mint_is_suggested_for_a_call_that_does() {
+    let looks = "  - { name: r, host: [\"*.amazonaws.com\", api.github.com], path: /x, connection: c }\n";
+    let any = "  - { name: r, host: \"*.amazonaws.com\", connection: c }\n";
+    for (rules, method, url, target, mints) in [
+        (looks, "GET", "https://b.s3.eu-west-1.amazonaws.com/k", None, false),
+        (looks, "GET", "https://ec2.eu-west-1.amazonaws.com/?Action=DescribeRegions", None, false),
+        (looks, "POST", "https://dynamodb.eu-west-1.amazonaws.com/", None, false),
+        (looks, "POST", "https://sts.amazonaws.com/", None, true),
+        (looks, "POST", "https://api.github.com/user/keys", None, true),
+        (any, "POST", "https://ssm.eu-west-1.amazonaws.com/", Some(("x-amz-target", "AmazonSSM.GetParameter")), true),
+        (any, "GET", "https://sts.amazonaws.com/?Action=GetSessionToken", None, true),
+    ] {
+        let sent = Sent { header: target, ..Sent::new("me", method, url) };
+        let suggestion = review(rules, &sent).suggestion.unwrap();
+        assert_eq!(suggestion.rule.contains("mints: true"), mints, "{url}\n{}", suggestion.rule);
+    }
+}
+
 /// Query and JSON APIs have one path for all of their calls.
 #[test]
 fn a_rule_for_one_call_of_an_api_with_one_path_allows_no_other() {
