@@ -49,7 +49,7 @@ if ! cmp -s "$here/packages/package-lock.json" "$clients/npm/installed.json"; th
   rm -rf "$clients/npm"
   mkdir -p "$clients/npm"
   cp "$here/packages/package.json" "$here/packages/package-lock.json" "$clients/npm/"
-  retry npm ci --silent --no-audit --no-fund --prefix "$clients/npm"
+  retry npm ci --loglevel=error --no-audit --no-fund --prefix "$clients/npm"
   cp "$here/packages/package-lock.json" "$clients/npm/installed.json"
 fi
 
