@@ -57,10 +57,10 @@ pub struct Connection {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
     /// The name is taken.
-    #[error("there is a connection {0} already: change it with connection set {0}, or delete it first")]
+    #[error("there is a connection {0} already: nexus-sidecar connection set {0} gives it new credentials")]
     Exists(ConnectionName),
     /// No such connection.
-    #[error("there is no connection {0}: see connection list")]
+    #[error("there is no connection {0}: nexus-sidecar connection list shows those that are")]
     NotFound(ConnectionName),
     /// Revoked for good.
     #[error("the connection {0} was revoked: delete it, and add it again")]

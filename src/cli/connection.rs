@@ -166,11 +166,14 @@ struct Values {
     #[arg(long = "field", value_name = "NAME=SOURCE")]
     fields: Vec<String>,
     /// All fields as one JSON object, read from standard input
-    #[arg(long = "fields", value_name = "-", value_parser = ["-"])]
+    #[arg(long = "fields", value_name = "-")]
     object: Option<String>,
     /// When the credentials end, such as 2027-01-31T00:00:00Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
     expires_at: Option<SystemTime>,
+    // A credential, as a rule. Taken so that no message repeats it.
+    #[arg(hide = true)]
+    beside: Vec<String>,
 }
 
 /// Runs the command and answers its exit code.
@@ -303,6 +306,13 @@ fn refused(error: &ConnectionError) -> Failure {
 
 impl Values {
     fn given(&self) -> Result<Given, Failure> {
+        if !self.beside.is_empty() || self.object.as_ref().is_some_and(|source| source != "-") {
+            return Err(Failure::usage(
+                "no credential is taken from the command line, which every process of this machine can read, and a \
+                 shell keeps: give it on standard input, by --field NAME=@FILE or NAME=env:VARIABLE, or at a terminal, \
+                 where it is asked for. If what you gave was one, have it replaced",
+            ));
+        }
         Given::new(&self.fields, self.object.is_some())
     }
 }

@@ -55,7 +55,9 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
     match dial::probe(&address, &path, WAIT) {
         Ok(status) if (200..300).contains(&status) => Ok(ExitCode::from(exit::OK)),
         Ok(status) => Err(Failure::failed(format!("{address} is not ready: it answered {status}"))),
-        Err(error) => Err(Failure::failed(format!("cannot ask {address}: {error}"))),
+        Err(error) => {
+            Err(Failure::failed(format!("cannot ask {address}, where `nexus-sidecar proxy` should listen: {error}")))
+        }
     }
 }
 

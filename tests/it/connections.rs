@@ -75,6 +75,15 @@ fn what_is_no_token_and_no_provider_makes_nothing() {
     let ended = home.run(value);
     says(&ended, 2, &["takes no value"]);
     assert!(!ended.err.contains("canary"), "{}", ended.err);
+    for beside in [
+        &["connection", "add", "github", "canary-1"][..],
+        &["connection", "set", "github", "canary-1", "canary-2"],
+        &["connection", "add", "github", "--fields", "{\"token\": \"canary-1\"}"],
+    ] {
+        let ended = home.run(beside.iter().copied());
+        says(&ended, 2, &["no credential is taken from the command line", "have it replaced"]);
+        assert!(!ended.err.contains("canary"), "{}", ended.err);
+    }
     assert!(!home.path(".local").exists(), "nothing was made");
 }
 

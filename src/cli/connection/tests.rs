@@ -110,7 +110,6 @@ fn the_command_line() {
         &["add"][..],
         &["add", "Not A Name"],
         &["show"],
-        &["set", "a", "--fields", "{}"],
         &["set", "a", "--expires-at", "tomorrow"],
         &["set", "a", "--strategy", "oauth2"],
     ] {
