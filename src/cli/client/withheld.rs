@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+use memchr::memmem;
+use zeroize::Zeroizing;
+
 use super::credential;
 use super::variables::{self, VARIABLES};
 use crate::cli::failure::Failure;
@@ -18,8 +21,11 @@ const OURS: &[u8] = b"NEXUS_";
 /// cannot be left out.
 const GIT_NOTHING: &str = "nexus-sidecar.withheld";
 
-/// Decides what is withheld: every credential but those that `--keep` names, and always what a key
-/// or a field was read from.
+/// A value of fewer bytes is too likely to stand in another by chance.
+const SHORTEST_COPY: usize = 12;
+
+/// Decides what is withheld: every credential but those that `--keep` names, always what a key or
+/// a field was read from, and what holds a copy of that.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Withheld {
     kept: Vec<String>,
@@ -60,14 +66,15 @@ impl Withheld {
     /// The value of a variable, unless it is withheld.
     pub(in crate::cli) fn passes(&self, inherited: &Variables, name: &str) -> Option<OsString> {
         let (name, value) = inherited.get_key_value(OsStr::new(name))?;
-        (!self.withholds(name, value)).then(|| value.clone())
+        (!self.withholds(name, value, &self.values(inherited))).then(|| value.clone())
     }
 
     /// Takes out of an environment what is withheld. Answers the names of credentials among it, in
     /// order; empty ones and the sidecar's own settings go without a word.
     pub(in crate::cli) fn take(&self, environment: &mut Variables) -> Vec<String> {
-        let git = GitSettings::find(environment, self);
-        let taken = environment.extract_if(.., |name, value| self.withholds(name, value));
+        let copied = self.values(environment);
+        let git = GitSettings::find(environment, self, &copied);
+        let taken = environment.extract_if(.., |name, value| self.withholds(name, value, &copied));
         let mut names: Vec<String> =
             taken.filter(|(name, value)| !is_ours(name) && !value.is_empty()).map(|(name, _)| shown(&name)).collect();
         names.extend(git.replace(environment));
@@ -93,7 +100,14 @@ impl Withheld {
         names
     }
 
-    fn withholds(&self, name: &OsStr, value: &OsStr) -> bool {
+    /// What a key or a field was read from: a credential under whatever name it stands.
+    fn values(&self, environment: &Variables) -> Copied {
+        let values = self.read.iter().filter_map(|name| environment.get(OsStr::new(name)));
+        let values = values.map(|value| Zeroizing::new(value.as_bytes().trim_ascii().to_vec()));
+        Copied(values.filter(|value| value.len() >= SHORTEST_COPY).collect())
+    }
+
+    fn withholds(&self, name: &OsStr, value: &OsStr, copied: &Copied) -> bool {
         let bytes = name.as_bytes();
         if is_ours(name) || self.read.iter().any(|read| read.as_bytes() == bytes) {
             return true;
@@ -101,8 +115,24 @@ impl Withheld {
         if self.keeps(name) || is_git_setting(bytes) {
             return false;
         }
-        credential::is_named(bytes) || credential::is_in(value.as_bytes())
+        let value = value.as_bytes();
+        let has_header = || bytes == b"GIT_CONFIG_PARAMETERS" && holds_header(value);
+        credential::is_named(bytes) || credential::is_in(value) || copied.are_in(value) || has_header()
     }
+}
+
+/// Values that no variable hands on.
+struct Copied(Vec<Zeroizing<Vec<u8>>>);
+
+impl Copied {
+    fn are_in(&self, text: &[u8]) -> bool {
+        self.0.iter().any(|value| memmem::find(text, value).is_some())
+    }
+}
+
+/// Tells whether settings of git hold a header of requests.
+fn holds_header(settings: &[u8]) -> bool {
+    memmem::find(&settings.to_ascii_lowercase(), b".extraheader").is_some()
 }
 
 /// Why a variable cannot be kept, if it cannot.
@@ -138,7 +168,7 @@ fn is_git_setting(name: &[u8]) -> bool {
 struct GitSettings(Vec<(OsString, OsString)>);
 
 impl GitSettings {
-    fn find(environment: &Variables, withheld: &Withheld) -> Self {
+    fn find(environment: &Variables, withheld: &Withheld, copied: &Copied) -> Self {
         let pair = |key_name: &OsString| {
             let number = key_name.as_bytes().strip_prefix(b"GIT_CONFIG_KEY_")?;
             let mut value_name = OsString::from("GIT_CONFIG_VALUE_");
@@ -149,7 +179,7 @@ impl GitSettings {
         let holds = |(key_name, value_name): &(OsString, OsString)| {
             let text = |name: &OsString| environment.get(name).map_or(&b""[..], |value| value.as_bytes());
             let (key, value) = (text(key_name), text(value_name));
-            let header = key.to_ascii_lowercase().ends_with(b".extraheader");
+            let header = holds_header(key) || copied.are_in(value);
             let kept = withheld.keeps(key_name) || withheld.keeps(value_name);
             !kept && (header || credential::is_in(key) || credential::is_in(value))
         };
@@ -204,6 +234,30 @@ mod tests {
         );
         assert_eq!(names, ["GH_TOKEN", "PAT", "PIP_INDEX_URL", "npm_config_//r/:_authToken"]);
         assert_eq!(left, variables(&[("HOME", "/home/a"), ("NEXUSES", "stays"), ("PATS", "stays")]));
+    }
+
+    #[test]
+    fn a_copy_of_what_a_field_was_read_from_is_one_under_any_name() {
+        let secret = "0123456789ab";
+        let of = |pat: &str| {
+            let url = format!("token={secret}&x");
+            let pairs =
+                [("PAT", pat), ("MY_COPY", secret), ("QUERY", &url), ("OTHER", "0123456789aB"), ("KEPT", secret)];
+            taken(&["KEPT"], &["PAT"], &pairs).0
+        };
+        assert_eq!(of(&format!("{secret}\n")), ["MY_COPY", "PAT", "QUERY"]);
+        assert_eq!(of(&secret[1..]), ["PAT"], "too short to be told from chance");
+        assert_eq!(of(""), [""; 0]);
+        let git = [
+            ("PAT", secret),
+            ("GIT_CONFIG_COUNT", "1"),
+            ("GIT_CONFIG_KEY_0", "a.b"),
+            ("GIT_CONFIG_VALUE_0", secret),
+            ("GIT_CONFIG_PARAMETERS", "'http.extraHeader'='X-Key: y'"),
+        ];
+        let (names, left) = taken(&[], &["PAT"], &git);
+        assert_eq!(names, ["GIT_CONFIG_PARAMETERS", "GIT_CONFIG_VALUE_0", "PAT"]);
+        assert!(!format!("{left:?}").contains(secret));
     }
 
     #[test]
