@@ -54,13 +54,25 @@ pub mod exit {
     pub const NOT_FOUND: u8 = 127;
 }
 
+#[cfg(feature = "authority")]
 const EXAMPLES: &str = "\
 A first use:
   nexus-sidecar demo                          see the whole loop on this machine alone
   nexus-sidecar connection add github         store a token, asked for without echo
   nexus-sidecar run --use github/read@1 -- claude
                                               run a command that never holds the token
-  nexus-sidecar why                           say why its last request was refused
+  nexus-sidecar why --use github/read@1       say why its last request was refused
+  nexus-sidecar doctor                        see what the set-up lacks
+
+Exit codes: 0 ok, 1 failed, 2 wrong usage or invalid configuration, 3 denied;
+`run` answers the exit code of its command.";
+
+#[cfg(not(feature = "authority"))]
+const EXAMPLES: &str = "\
+A first use:
+  nexus-sidecar run --use github/read@1 --field github.token=env:PAT -- claude
+                                              run a command that never holds the token
+  nexus-sidecar why --use github/read@1       say why its last request was refused
   nexus-sidecar doctor                        see what the set-up lacks
 
 Exit codes: 0 ok, 1 failed, 2 wrong usage or invalid configuration, 3 denied;

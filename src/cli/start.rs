@@ -27,6 +27,12 @@ const WORKERS: usize = 2;
 /// A thread that is stuck in a system call is not waited for longer than this.
 const GOOD_BYE: Duration = Duration::from_millis(500);
 
+/// How a connection is made for the first time.
+#[cfg(feature = "authority")]
+const CONNECTION: &str = "nexus-sidecar connection add github";
+#[cfg(not(feature = "authority"))]
+const CONNECTION: &str = "nexus-sidecar run --field github.token=env:PAT --use github/read@1 -- CMD";
+
 /// Shown to whoever starts without a policy.
 const EXAMPLE: &str = "\
 A permission set needs no file:
@@ -39,9 +45,7 @@ A policy that says the same:
   rules:
     - use: github/read@1
 
-Both borrow a connection:
-
-  nexus-sidecar connection add github";
+Both borrow a connection:";
 
 /// Starts the log on standard error.
 pub(super) fn log_to_stderr(config: &LogConfig) -> Result<(), Failure> {
@@ -102,7 +106,7 @@ pub(super) fn policy_files(config: &Config) -> Result<Vec<PathBuf>, Failure> {
     }
     let place = environment.config_dir().map(|folder| format!("write {}, or ", folder.join("policy.yaml").display()));
     Err(Failure::usage(format!(
-        "there is no policy, so that nothing would be allowed: {}name one with --policy\n\n{EXAMPLE}\n",
+        "there is no policy, so that nothing would be allowed: {}name one with --policy\n\n{EXAMPLE}\n\n  {CONNECTION}\n",
         place.unwrap_or_default()
     )))
 }

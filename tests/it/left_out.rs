@@ -17,14 +17,18 @@ pub fn say(what: &str) {
 /// Tells whether this machine lacks a program that the calling test is to start, and says so: Rust
 /// alone is what the tests ask for.
 pub fn lacks(programs: &[&str]) -> bool {
+    let Some(missing) = missing(programs) else { return false };
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    say(&format!("{test} (there is no {missing} here)"));
+    true
+}
+
+fn missing<'a>(programs: &[&'a str]) -> Option<&'a str> {
     let starts = |program: &str| {
         let mut command = Command::new(program);
         command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
     };
-    let Some(missing) = programs.iter().find(|program| !starts(program)) else { return false };
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    say(&format!("{test} (there is no {missing} here)"));
-    true
+    programs.iter().find(|program| !starts(program)).copied()
 }
 
 #[test]
@@ -35,5 +39,6 @@ fn left_out() {
 
 #[test]
 fn what_is_lacking_is_told_from_what_is_there() {
-    assert!(!lacks(&["sh"]) && lacks(&["sh", "no-such-program-at-all"]));
+    assert_eq!(missing(&["sh"]), None);
+    assert_eq!(missing(&["sh", "no-such-program-at-all"]), Some("no-such-program-at-all"));
 }

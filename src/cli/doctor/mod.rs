@@ -150,7 +150,8 @@ fn first(config: &Config, no_policy: bool) -> Vec<String> {
         steps.push("printf %s \"$TOKEN\" | nexus-sidecar connection add github".to_owned());
     }
     if no_policy && config.file.is_none() {
-        steps.push("nexus-sidecar run --use github/read@1 -- curl https://api.github.com/user".to_owned());
+        let field = if cfg!(feature = "authority") { "" } else { "--field github.token=env:TOKEN " };
+        steps.push(format!("nexus-sidecar run --use github/read@1 {field}-- curl https://api.github.com/user"));
     }
     steps
 }
