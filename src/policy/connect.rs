@@ -27,7 +27,7 @@ impl Policy {
                 Effect::Tunnel(protocol) if takes => return self.tunnel(rule, *protocol, agent, target, port),
                 Effect::Tunnel(_) => tunnelled_elsewhere = true,
                 Effect::Deny if !names => {
-                    if takes && !rule.looks_inside() {
+                    if rule.takes_all_of_connect(port) {
                         return AtConnect::Deny(refuse::connect_denied(rule, target));
                     }
                 }

@@ -168,6 +168,12 @@ impl Rule {
         }
     }
 
+    /// Tells whether everything inside a CONNECT to this port is the rule's, one that denies: what
+    /// would be sent to another port is still to be asked for.
+    pub(super) fn takes_all_of_connect(&self, port: u16) -> bool {
+        !self.looks_inside() && self.takes_port(port, Scheme::Https)
+    }
+
     /// Tells whether a request inside a CONNECT to this port, over TLS or in the clear, can be
     /// one of the rule's.
     pub(super) fn takes_connect(&self, port: u16) -> bool {

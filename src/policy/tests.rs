@@ -298,6 +298,23 @@ fn at_connect() {
 }
 
 #[test]
+fn a_deny_rule_of_a_port_refuses_a_connect_to_that_port_alone() {
+    let policy = policy(
+        "\n- { port: 443, action: deny }\n- { host: a.test, action: forward }\n- { host: b.test, connection: c }\n",
+    );
+    let agent = Agent::hypothetical("a");
+    let denied = |port| {
+        let target = HostPort { host: crate::model::Host::parse("a.test").unwrap(), port: Some(port) };
+        matches!(policy.at_connect(&agent, &target), AtConnect::Deny(_))
+    };
+    assert_eq!((denied(443), denied(80)), (true, false));
+    // What a rule would send to that port is denied inside.
+    for (request, allowed) in [("GET http://a.test/p", true), ("GET http://b.test/p", false)] {
+        assert_eq!(policy.decide(&agent, &target(request).unwrap(), &HeaderMap::new()).is_ok(), allowed, "{request}");
+    }
+}
+
+#[test]
 fn default_tunnel_covers_hosts_that_no_rule_names() {
     let policy = policy(
         "version: 1
