@@ -172,7 +172,7 @@ struct Values {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     expires_at: Option<SystemTime>,
     // A credential, as a rule. Taken so that no message repeats it.
-    #[arg(hide = true)]
+    #[arg(hide = true, value_hint = clap::ValueHint::Other)]
     beside: Vec<String>,
 }
 
