@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.parse
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -204,11 +205,20 @@ def around():
         say("around", True, stream.getpeername())
 
 
+def stopped():
+    tasks = pathlib.Path(f"/proc/{SIDECAR}/task").iterdir()
+    return all((task / "stat").read_text().rsplit(")", 1)[1].split()[0] == "T" for task in tasks)
+
+
 def stopping():
     """A sidecar that is stopped or gone answers nobody: there is no way past it by that."""
     connect = ("CONNECT known.test:443", "Host: known.test:443\r\n")
     before = status(*connect)[0]
     os.kill(SIDECAR, signal.SIGSTOP)
+    # The signal is on its way; a thread on another CPU may go on until it arrives.
+    give_up = time.monotonic() + SECONDS
+    while not stopped() and time.monotonic() < give_up:
+        os.sched_yield()
     try:
         while_stopped = status(*connect, seconds=1)[0]
     except OSError as error:
