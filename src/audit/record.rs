@@ -117,7 +117,7 @@ pub enum Told {
     Unreadable,
 }
 
-/// Makes requests of lines: an intent waits for its outcome, at most [`MOST`] of them.
+/// Makes requests of lines: an intent waits for its outcome, at most `MOST` (16,384) of them.
 #[derive(Debug, Default)]
 pub struct Join {
     intents: HashMap<String, Record>,

@@ -11,7 +11,7 @@ const SHORT: usize = 8;
 
 /// Answers "does this contain what was injected?" and shows nothing.
 ///
-/// It looks for each value in the forms of [`forms`]. A value shorter than eight bytes is found
+/// It looks for each value in every form that `strategy::forms` knows. A value shorter than eight bytes is found
 /// only where it stands alone.
 #[derive(Clone, Default)]
 pub struct Watch(Option<Arc<[Arc<Watched>]>>);
