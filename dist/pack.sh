@@ -35,7 +35,7 @@ cp dist/systemd/user/*.service "$share/systemd/user/"
 
 mkdir -p "$doc"
 # What is committed, and not what somebody's trial of an example left beside it.
-git ls-files -z README.md SECURITY.md LICENSE examples policies | xargs -0 cp --parents --target-directory="$doc"
+git ls-files -z README.md ARCHITECTURE.md CONTRIBUTING.md SECURITY.md LICENSE tests/clients/README.md examples policies | xargs -0 cp --parents --target-directory="$doc"
 cp dist/systemd/nexus-sidecar.yaml "$doc/examples/systemd.yaml"
 python3 dist/notices.py >"$doc/THIRD-PARTY-NOTICES.txt"
 rust=$(rustc --print sysroot)/share/doc/rust/COPYRIGHT-library.html

@@ -12,6 +12,7 @@ use super::failure::{Failure, finish};
 use super::output::safe;
 use super::{exit, harden, start};
 use crate::audit::{self, Head, Report, Tail};
+use crate::telemetry::{Clock as _, SystemClock};
 
 pub(super) mod query;
 pub(super) mod rows;
@@ -30,6 +31,7 @@ const TAIL: &str = "\
 Examples:
   nexus-sidecar audit tail
   nexus-sidecar audit tail -n 100 --follow
+  nexus-sidecar audit tail --follow --agent triage-bot --connection github --since 1h
   nexus-sidecar audit tail --json --config nexus-sidecar.yaml";
 
 /// Read what was recorded: follow it, search it, or prove that nobody changed it
@@ -56,6 +58,8 @@ enum Command {
 struct TailArgs {
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    conditions: query::Conditions,
     /// How many rows (with --json: lines)
     #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 20)]
     lines: usize,
@@ -127,14 +131,23 @@ pub(super) fn run(args: Args) -> ExitCode {
 
 fn tail(args: &TailArgs) -> Result<ExitCode, Failure> {
     let (dir, _) = args.place.find()?;
+    let all = args.conditions.are_none();
+    if args.json && !all {
+        return Err(Failure::usage(
+            "--json shows the lines as they are stored, all of them: audit query --json has conditions",
+        ));
+    }
+    let (filter, since) = args.conditions.filter(SystemClock.wall())?;
+    // Those that match may lie far back; what came since is among the lines below.
+    let (mut last, shown) = if all { Default::default() } else { query::last(&dir, &filter, since, args.lines)? };
     // A row is made of two lines and more, and some lines make none.
     let span = if args.json { args.lines } else { args.lines.saturating_mul(4) };
-    let (mut tail, last) = Tail::open(&dir, span).map_err(|error| Failure::because(&error))?;
-    let mut rows = Rows::default();
+    let (mut tail, lines) = Tail::open(&dir, span).map_err(|error| Failure::because(&error))?;
+    let mut rows = Rows::of(filter, shown);
     let shown = |lines: Vec<String>, rows: &mut Rows| {
         if args.json { lines } else { lines.iter().filter_map(|line| rows.row(line)).collect() }
     };
-    let last = shown(last, &mut rows);
+    last.extend(shown(lines, &mut rows));
     let mut going = print(&last[last.len().saturating_sub(args.lines)..]);
     while args.follow && going {
         std::thread::sleep(LOOK);

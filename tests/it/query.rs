@@ -1,4 +1,4 @@
-//! `audit query` by the binary, over what sidecars of this process recorded.
+//! `audit query` and `audit tail` by the binary, over what sidecars of this process recorded.
 
 use std::path::Path;
 
@@ -65,6 +65,28 @@ async fn requests_are_found_by_who_what_and_how_they_ended() {
     let prefix = &posted["trace"].as_str().unwrap()[..12];
     let row = query(&dir, &["--trace", prefix]).out;
     assert!(row.contains(&format!("200  done    POST    http://plain.test:{port}/p?key=*  [api]")), "{row}");
+}
+
+#[tokio::test]
+async fn the_last_rows_fulfil_the_same_conditions() {
+    let (sidecar, _) = recorded().await;
+    let dir = sidecar.audit_dir();
+    let tail = |line: &[&str]| {
+        Home::new().run(["audit", "tail", "--dir", dir.to_str().unwrap()].into_iter().chain(line.iter().copied()))
+    };
+    for (line, methods) in [
+        (&[][..], &["POST", "GET", "DELETE"][..]),
+        (&["--agent", "one"], &["POST", "DELETE"]),
+        (&["--agent", "one", "-n", "1"], &["DELETE"]),
+        (&["--connection", "api", "--since", "1h"], &["POST"]),
+        (&["--refused", "--agent", "two"], &[]),
+    ] {
+        let ended = tail(line);
+        let rows: Vec<&str> = ended.out.lines().collect();
+        assert_eq!(rows.len(), methods.len(), "{line:?}: {ended:?}");
+        assert!(rows.iter().zip(methods).all(|(row, method)| row.contains(method)), "{line:?}: {ended:?}");
+    }
+    assert_eq!(tail(&["--json", "--agent", "one"]).code, Some(2));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -35,6 +36,19 @@ Exit codes: 0 also where nothing matches, 1 if a file cannot be read, 2 wrong us
 pub(super) struct QueryArgs {
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    conditions: Conditions,
+    /// The last N that match
+    #[arg(short = 'n', long = "lines", value_name = "N")]
+    lines: Option<usize>,
+    /// One JSON object a request
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a request has to be, as it is asked for.
+#[derive(clap::Args)]
+pub(super) struct Conditions {
     /// Who asked
     #[arg(long, value_name = "NAME")]
     agent: Option<String>,
@@ -59,17 +73,11 @@ pub(super) struct QueryArgs {
     /// One request, by the trace id of its answer or the first digits of it
     #[arg(long, value_name = "ID")]
     trace: Option<String>,
-    /// The last N that match
-    #[arg(short = 'n', long = "lines", value_name = "N")]
-    lines: Option<usize>,
-    /// One JSON object a request
-    #[arg(long)]
-    json: bool,
 }
 
 /// What a request has to be.
 #[derive(Default)]
-struct Filter {
+pub(super) struct Filter {
     agent: Option<String>,
     connection: Option<String>,
     host: Option<HostPattern>,
@@ -82,7 +90,7 @@ struct Filter {
 }
 
 pub(super) fn run(args: &QueryArgs) -> Result<ExitCode, Failure> {
-    let (filter, since) = args.filter(SystemClock.wall())?;
+    let (filter, since) = args.conditions.filter(SystemClock.wall())?;
     let (dir, _) = args.place.find()?;
     let mut requests = Requests::open(&dir, since).map_err(|error| Failure::because(&error))?;
     let mut shown = Shown::new(args.json, args.lines);
@@ -101,6 +109,25 @@ pub(super) fn run(args: &QueryArgs) -> Result<ExitCode, Failure> {
         say(&format!("no request in {} is like that", dir.display()));
     }
     Ok(tell(&damage).into())
+}
+
+/// The last rows that a filter takes, and the time of the newest request, whether taken or not.
+pub(super) fn last(
+    dir: &Path,
+    filter: &Filter,
+    since: Option<SystemTime>,
+    most: usize,
+) -> Result<(Vec<String>, String), Failure> {
+    let mut rows = VecDeque::new();
+    let mut newest = String::new();
+    for record in Requests::open(dir, since).map_err(|error| Failure::because(&error))? {
+        if filter.takes(&record) {
+            rows.push_back(rows::row(&record));
+            rows.drain(..rows.len().saturating_sub(most));
+        }
+        newest = newest.max(record.t);
+    }
+    Ok((rows.into(), newest))
 }
 
 /// Says what could not be read, on standard error; answers the exit code.
@@ -126,9 +153,15 @@ pub(in crate::cli) fn trace_prefix(text: &str) -> Result<String, Failure> {
     Ok(text.to_ascii_lowercase())
 }
 
-impl QueryArgs {
+impl Conditions {
+    /// Tells whether every request is meant.
+    pub(super) fn are_none(&self) -> bool {
+        let texts = [&self.agent, &self.connection, &self.host, &self.since, &self.until, &self.code, &self.trace];
+        !self.refused && texts.iter().all(|text| text.is_none())
+    }
+
     /// The filter, and the time before which nothing is looked for.
-    fn filter(&self, now: SystemTime) -> Result<(Filter, Option<SystemTime>), Failure> {
+    pub(super) fn filter(&self, now: SystemTime) -> Result<(Filter, Option<SystemTime>), Failure> {
         let moment = |text: &Option<String>, flag| {
             let read = text.as_deref().map(|text| when::moment(text, now));
             read.transpose().map_err(|why| Failure::usage(format!("{flag}: {why}")))
@@ -162,7 +195,7 @@ impl QueryArgs {
 }
 
 impl Filter {
-    fn takes(&self, record: &Record) -> bool {
+    pub(super) fn takes(&self, record: &Record) -> bool {
         let same = |wanted: &Option<String>, got: Option<&str>| wanted.as_deref().is_none_or(|text| got == Some(text));
         same(&self.agent, record.agent.as_deref())
             && same(&self.connection, record.conn.as_deref())
@@ -245,6 +278,7 @@ mod tests {
     fn filter(line: &[&str]) -> Result<Filter, Failure> {
         let line = Line::try_parse_from(["query"].into_iter().chain(line.iter().copied())).unwrap();
         line.args
+            .conditions
             .filter(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_795_263_006))
             .map(|(filter, _)| filter)
     }

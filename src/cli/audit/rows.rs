@@ -1,5 +1,6 @@
 //! A request on one line, as `audit tail` and `audit query` show it.
 
+use super::query::Filter;
 use crate::audit::{Join, Record, Told};
 use crate::cli::output::safe;
 use crate::model::Code;
@@ -11,13 +12,21 @@ pub(super) const HEADING: &str = "TIME (UTC)               AGENT           HTTP 
 #[derive(Default)]
 pub(super) struct Rows {
     join: Join,
+    filter: Filter,
+    /// The time stamp of the newest request that was shown otherwise.
+    shown: String,
 }
 
 impl Rows {
+    /// Rows of what a filter takes and ended after this time stamp.
+    pub(super) fn of(filter: Filter, shown: String) -> Self {
+        Self { join: Join::default(), filter, shown }
+    }
+
     /// Takes the next line; an outcome makes a row.
     pub(super) fn row(&mut self, line: &str) -> Option<String> {
         match self.join.line(line.as_bytes()) {
-            Told::Request(request) => Some(row(&request)),
+            Told::Request(request) => (request.t > self.shown && self.filter.takes(&request)).then(|| row(&request)),
             Told::Lost(at, lost) => Some(safe(&format!("{}  {lost} lines could not be written", time(&at)))),
             Told::Nothing | Told::Unreadable => None,
         }
