@@ -158,6 +158,10 @@ def check_calls(ran, seen):
            "no file is written by hand")
     expect(any(call.path == "/user" for call in seen), "the look-alike was asked for /user")
     expect(all(call.header("Authorization") == [f"Bearer {TOKEN}"] for call in seen), "every call was injected")
+    said = "".join(output for line, _, output in ran if " connection test " in line)
+    expect("works as newuser at GitHub" in said, "the look-alike says whose token it is")
+    expect(all("path: /repos/me/mine" in output for line, _, output in ran if "sidecar why" in line),
+           "the rule that would have allowed it is shown")
     refused = [output for line, _, output in ran if " DELETE " in line]
     expect(refused and all("POLICY_DENIED" in output for output in refused), "what no rule allows is refused")
     expect(not any(call.method == "DELETE" for call in seen), "what is refused does not leave")

@@ -105,7 +105,7 @@ mod tests {
             "CARGO_REGISTRY_TOKEN",
             "SSH_AUTH_SOCK",
             "GIT_ASKPASS",
-            "npm_config_//registry.npmjs.org/:_authToken",
+            "npm_config_//registry.example.com/:_authToken",
             "NPM_CONFIG__AUTH",
             "npm_config__password",
             "CARGO_REGISTRIES_CORP_TOKEN",
@@ -153,7 +153,7 @@ mod tests {
         }
         for value in [
             "",
-            "https://pypi.org/simple",
+            "https://index.example.com/simple",
             "ssh://git@github.com/a/b",
             "https://me@dev.azure.com/org/_git/repo",
             "https://a.test/x@y:z",
