@@ -17,9 +17,9 @@ use http::{HeaderName, HeaderValue, Method};
 
 pub use self::set_name::{SetName, SetNameError};
 pub use self::words::Said;
+use super::Problems;
 use super::document::{PolicyTest, RuleDoc, read_own_provider, read_provider};
 use super::yaml::did_you_mean;
-use super::{At, Problems};
 use crate::model::{Bindings, ConnectionName, Host};
 
 /// A document, with the name that problems in it have.
@@ -206,13 +206,5 @@ impl Provider {
     /// The permission set to begin with: the one that reads, else the first; `None` where there is none.
     pub fn first_set(&self) -> Option<&PermissionSet> {
         self.sets.iter().find(|set| &*set.name.set == "read").or(self.sets.first())
-    }
-}
-
-impl PermissionSet {
-    /// Its rules as a policy has them that uses it under its own name, with the provider's
-    /// connection.
-    pub fn expanded(&self, provider: &Provider, at: &At) -> Vec<RuleDoc> {
-        super::document::of_set(at.clone(), provider, self)
     }
 }

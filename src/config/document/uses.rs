@@ -2,7 +2,7 @@
 
 use super::{RuleDoc, rule};
 use crate::config::yaml::{Fields, Findings, Node};
-use crate::config::{At, Catalogue, PermissionSet, Provider, SetName};
+use crate::config::{Catalogue, PermissionSet, Provider, SetName};
 
 /// Keys of a rule that a permission set fixes.
 const FIXED: [&str; 11] = [
@@ -51,11 +51,6 @@ pub(super) fn read(
         Some((provider, set)) if findings.len() == before => expand(given, provider, set),
         _ => Vec::new(),
     }
-}
-
-/// The rules of a permission set, as a policy has them that uses it at a place.
-pub(in crate::config) fn of_set(at: At, provider: &Provider, set: &PermissionSet) -> Vec<RuleDoc> {
-    expand(RuleDoc::nothing(at, set.name.to_string()), provider, set)
 }
 
 fn expand(given: RuleDoc, provider: &Provider, set: &PermissionSet) -> Vec<RuleDoc> {
