@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
+
+use crate::support::Home;
 
 const POLICY: &str = "\
 version: 1
@@ -39,43 +41,30 @@ const POINTERS: &[(&str, &str)] = &[
     ("NETRC", "/home/a/netrc"),
 ];
 
-struct Home(tempfile::TempDir);
+fn home() -> Home {
+    let home = Home::new();
+    home.write(".config/nexus-sidecar/policy.yaml", POLICY);
+    home
+}
 
-impl Home {
-    fn new() -> Self {
-        let home = Self(tempfile::tempdir().unwrap());
-        fs::create_dir_all(home.path(".config/nexus-sidecar")).unwrap();
-        fs::create_dir(home.path("runtime")).unwrap();
-        fs::write(home.path(".config/nexus-sidecar/policy.yaml"), POLICY).unwrap();
-        home
-    }
+/// The sidecar with an environment of these pairs and what it cannot do without.
+fn sidecar(home: &Home, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+    home.command(arguments.iter().copied()).envs(variables.iter().copied()).output().unwrap()
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// The sidecar with an environment of these pairs and what it cannot do without.
-    fn sidecar(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nexus-sidecar"));
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.0.path());
-        command.env("XDG_RUNTIME_DIR", self.path("runtime")).stdin(Stdio::null());
-        command.envs(variables.iter().copied()).args(arguments).output().unwrap()
-    }
-
-    /// What `env` prints as the command of `run`, and standard error.
-    fn child(&self, variables: &[(&str, &str)], arguments: &[&str]) -> (BTreeMap<String, String>, String) {
-        let output = self.sidecar(variables, &[&["run"], arguments, &["--", "env", "-0"]].concat());
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success(), "{said}");
-        let text = String::from_utf8(output.stdout).unwrap();
-        let pairs = text.split_terminator('\0').map(|pair| pair.split_once('=').unwrap());
-        (pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(), said)
-    }
+/// What `env` prints as the command of `run`, and standard error.
+fn environment(home: &Home, variables: &[(&str, &str)], arguments: &[&str]) -> (BTreeMap<String, String>, String) {
+    let output = sidecar(home, variables, &[&["run"], arguments, &["--", "env", "-0"]].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let pairs = text.split_terminator('\0').map(|pair| pair.split_once('=').unwrap());
+    (pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(), said)
 }
 
 #[test]
 fn no_credential_reaches_the_command_and_their_names_are_said_once() {
-    let home = Home::new();
+    let home = home();
     let config = home.path("sidecar.yaml");
     fs::write(&config, "version: 1\nauthority: { key: { env: MASTER_KEY } }\n").unwrap();
     let mut variables =
@@ -84,7 +73,7 @@ fn no_credential_reaches_the_command_and_their_names_are_said_once() {
     let master = "Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LWNhbiE=";
     variables.retain(|(name, _)| *name != "MASTER_KEY");
     variables.push(("MASTER_KEY", master));
-    let (child, said) = home.child(&variables, &["--config", config.to_str().unwrap()]);
+    let (child, said) = environment(&home, &variables, &["--config", config.to_str().unwrap()]);
     let all = format!("{child:?}");
     assert!(!all.contains("canary") && !all.contains(master), "{all}");
     for (name, value) in POINTERS {
@@ -100,38 +89,38 @@ fn no_credential_reaches_the_command_and_their_names_are_said_once() {
 
 #[test]
 fn placeholders_stand_for_providers_of_this_agent_alone() {
-    let home = Home::new();
+    let home = home();
     let inherited = [("GH_TOKEN", "canary"), ("OPENAI_API_KEY", "canary")];
-    let (child, _) = home.child(&inherited, &[]);
+    let (child, _) = environment(&home, &inherited, &[]);
     assert!(child["GH_TOKEN"].to_lowercase().contains("nexusplaceholder"), "{child:?}");
     assert_eq!(child["GH_TOKEN"], child["GITHUB_TOKEN"]);
     assert!(!child.contains_key("OPENAI_API_KEY"), "a rule of another agent injects it");
-    let (kept, said) = home.child(&inherited, &["--keep", "GH_TOKEN", "--keep", "OPENAI_API_KEY"]);
+    let (kept, said) = environment(&home, &inherited, &["--keep", "GH_TOKEN", "--keep", "OPENAI_API_KEY"]);
     assert_eq!((&*kept["GH_TOKEN"], &*kept["OPENAI_API_KEY"]), ("canary", "canary"));
     assert_eq!(said, "", "nothing was withheld");
 }
 
 #[test]
 fn what_a_field_was_read_from_is_withheld_and_cannot_be_kept() {
-    let home = Home::new();
+    let home = home();
     let field = ["--use", "github/read@1", "--field", "github.token=env:PAT"];
-    let (child, said) = home.child(&[("PAT", "canary")], &field);
+    let (child, said) = environment(&home, &[("PAT", "canary")], &field);
     assert!(!format!("{child:?}").contains("canary"));
     assert_eq!(said, "withheld from the command: PAT\n");
-    let kept = home.sidecar(&[("PAT", "canary")], &[&["run"], &field[..], &["--keep", "PAT", "--", "true"]].concat());
+    let kept = sidecar(&home, &[("PAT", "canary")], &[&["run"], &field[..], &["--keep", "PAT", "--", "true"]].concat());
     let said = String::from_utf8(kept.stderr).unwrap();
     assert!(kept.status.code() == Some(2) && said.contains("reads a credential from it"), "{said}");
 }
 
 #[test]
 fn keep_says_what_it_cannot_do() {
-    let home = Home::new();
-    let (_, said) = home.child(&[], &["--keep", "SSH_AUTH_SOCK"]);
+    let home = home();
+    let (_, said) = environment(&home, &[], &["--keep", "SSH_AUTH_SOCK"]);
     assert!(said.ends_with("note: --keep SSH_AUTH_SOCK: it is not set\n"), "{said}");
     for (name, reason) in
         [("HTTPS_PROXY", "decides it"), ("NEXUS_X", "own settings"), ("no_proxy", "--no-proxy"), ("A=canary", "alone")]
     {
-        let output = home.sidecar(&[], &["run", "--keep", name, "--", "true"]);
+        let output = sidecar(&home, &[], &["run", "--keep", name, "--", "true"]);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(reason) && !said.contains("canary"), "{said}");
@@ -142,16 +131,18 @@ fn keep_says_what_it_cannot_do() {
 /// replaced by its meaning. To renew it after a change that is meant: run with `GOLDEN=renew`.
 #[test]
 fn the_whole_environment_is_the_golden_one() {
-    let home = Home::new();
-    let (child, _) = home.child(&[("LANG", "C.UTF-8"), ("GH_TOKEN", "mine"), ("JAVA_TOOL_OPTIONS", "-Xmx64m")], &[]);
+    let home = home();
+    let (child, _) =
+        environment(&home, &[("LANG", "C.UTF-8"), ("GH_TOKEN", "mine"), ("JAVA_TOOL_OPTIONS", "-Xmx64m")], &[]);
     let trust = PathBuf::from(&child["SSL_CERT_FILE"]).parent().unwrap().display().to_string();
     let (proxy, port) = child["HTTPS_PROXY"].rsplit_once(':').unwrap();
     let password = proxy.rsplit_once('@').unwrap().0.rsplit_once(':').unwrap().1;
     assert_eq!(password.len(), 64, "32 random bytes");
+    let folder = home.path("runtime").parent().unwrap().to_owned();
     let mut text = String::new();
     for (name, value) in &child {
         let value = value.replace(&trust, "{trust}").replace(password, "{password}").replace(port, "{port}");
-        let value = value.replace(home.0.path().to_str().unwrap(), "{home}");
+        let value = value.replace(folder.to_str().unwrap(), "{home}");
         let value = if name == "PATH" { "{path}" } else { &value };
         text.push_str(&format!("{name}={value}\n"));
     }

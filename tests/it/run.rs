@@ -1,11 +1,11 @@
 //! `run` as a process: what the command gets, what it cannot do, and what is left of it.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::left_out;
+use crate::support::Home;
 
 const POLICY: &str = "version: 1\nrules:\n  - { name: known, host: known.test, method: GET, action: forward }\n";
 
@@ -17,40 +17,20 @@ const CONNECT: &str = r#"
     read -r line <&3; echo "$line""#;
 
 /// A home of its own, with a policy in it.
-struct Home(tempfile::TempDir);
+fn home() -> Home {
+    let home = Home::new();
+    home.write(".config/nexus-sidecar/policy.yaml", POLICY);
+    home
+}
 
-impl Home {
-    fn new() -> Self {
-        let home = Self(tempfile::tempdir().unwrap());
-        fs::create_dir_all(home.path(".config/nexus-sidecar")).unwrap();
-        fs::create_dir(home.path("runtime")).unwrap();
-        fs::write(home.path(".config/nexus-sidecar/policy.yaml"), POLICY).unwrap();
-        home
-    }
+/// `run -- bash -c script`.
+fn bash(home: &Home, script: &str) -> Command {
+    home.command(["run", "--", "bash", "-c", script])
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// The sidecar in an environment that holds what it must, and nothing of the test's.
-    fn sidecar(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nexus-sidecar"));
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.0.path());
-        command.env("XDG_RUNTIME_DIR", self.path("runtime")).stdin(Stdio::null());
-        command
-    }
-
-    /// `run -- bash -c script`.
-    fn bash(&self, script: &str) -> Command {
-        let mut command = self.sidecar();
-        command.args(["run", "--", "bash", "-c", script]);
-        command
-    }
-
-    /// The folders of certificates that are there now.
-    fn left(&self) -> usize {
-        fs::read_dir(self.path("runtime")).unwrap().count()
-    }
+/// The folders of certificates that are there now.
+fn left(home: &Home) -> usize {
+    fs::read_dir(home.path("runtime")).unwrap().count()
 }
 
 fn out(output: &Output) -> String {
@@ -66,13 +46,13 @@ fn the_exit_status_is_the_commands() {
     if left_out::lacks(&["bash"]) {
         return;
     }
-    let home = Home::new();
+    let home = home();
     for (script, code) in [("exit 0", 0), ("exit 42", 42), ("kill -TERM $$", 143), ("kill -KILL $$", 137)] {
-        assert_eq!(home.bash(script).status().unwrap().code(), Some(code), "{script}");
+        assert_eq!(bash(&home, script).status().unwrap().code(), Some(code), "{script}");
     }
-    let missing = home.sidecar().args(["run", "--", "no-such-program-at-all"]).output().unwrap();
+    let missing = home.command([]).args(["run", "--", "no-such-program-at-all"]).output().unwrap();
     assert_eq!(missing.status.code(), Some(127), "{}", err(&missing));
-    assert_eq!(home.left(), 0);
+    assert_eq!(left(&home), 0);
 }
 
 #[test]
@@ -80,17 +60,17 @@ fn the_command_gets_its_variables_and_nothing_of_ours() {
     if left_out::lacks(&["bash"]) {
         return;
     }
-    let home = Home::new();
+    let home = home();
     let script = r#"
         env | grep -c ^NEXUS_
         echo "no_proxy=[$no_proxy$NO_PROXY] mine=[$MINE]"
         for file in "$SSL_CERT_FILE" "$NODE_EXTRA_CA_CERTS" "$GIT_SSL_CAINFO"; do grep -c BEGIN "$file" >/dev/null && echo readable; done
         [ "$https_proxy" = "$HTTPS_PROXY" ] && echo "${https_proxy%%:*}""#;
-    let output = home.bash(script).env("NEXUS_TOKEN", "x").env("NO_PROXY", "*").env("MINE", "kept").output().unwrap();
+    let output = bash(&home, script).env("NEXUS_TOKEN", "x").env("NO_PROXY", "*").env("MINE", "kept").output().unwrap();
     let expected = ["0", "no_proxy=[] mine=[kept]", "readable", "readable", "readable", "http"];
     assert_eq!(out(&output).lines().collect::<Vec<_>>(), expected, "{}", err(&output));
     assert_eq!(err(&output), "");
-    assert_eq!(home.left(), 0);
+    assert_eq!(left(&home), 0);
 }
 
 #[test]
@@ -98,8 +78,8 @@ fn no_open_file_reaches_the_command() {
     if left_out::lacks(&["bash"]) {
         return;
     }
-    let home = Home::new();
-    let sidecar = home.sidecar();
+    let home = home();
+    let sidecar = home.command([]);
     let outer = r#"exec 7</dev/null; exec "$0" run -- bash -c '[ ! -e /proc/self/fd/7 ] && echo closed'"#;
     let mut command = Command::new("bash");
     command.args(["-c", outer]).arg(sidecar.get_program()).env_clear();
@@ -113,17 +93,17 @@ fn signals_reach_the_command_and_leave_nothing_behind() {
     if left_out::lacks(&["bash"]) {
         return;
     }
-    let home = Home::new();
+    let home = home();
     let script = "trap 'echo asked; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
-    let mut sidecar = home.bash(script).stdout(Stdio::piped()).spawn().unwrap();
+    let mut sidecar = bash(&home, script).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(sidecar.stdout.take().unwrap()));
     assert_eq!(lines.next().unwrap().unwrap(), "ready");
-    assert_eq!(home.left(), 1);
+    assert_eq!(left(&home), 1);
     let pid = sidecar.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert_eq!(lines.next().unwrap().unwrap(), "asked");
     assert_eq!(sidecar.wait().unwrap().code(), Some(9));
-    assert_eq!(home.left(), 0);
+    assert_eq!(left(&home), 0);
 }
 
 #[test]
@@ -131,8 +111,8 @@ fn a_signal_that_was_ignored_stays_ignored() {
     if left_out::lacks(&["bash"]) {
         return;
     }
-    let home = Home::new();
-    let sidecar = home.sidecar();
+    let home = home();
+    let sidecar = home.command([]);
     let outer = r#"trap '' HUP; exec "$0" run -- bash -c 'kill -HUP $$; echo alive'"#;
     let mut command = Command::new("bash");
     command.args(["-c", outer]).arg(sidecar.get_program()).env_clear();
@@ -145,13 +125,13 @@ fn a_descendant_needs_no_password_and_an_orphan_is_one() {
     if left_out::lacks(&["bash", "ps", "setsid"]) {
         return;
     }
-    let home = Home::new();
+    let home = home();
     let script = format!(
         "export TARGET=known.test; probe() {{ {CONNECT}\n }}; export -f probe; probe
          (setsid bash -c 'while [ \"$(ps -o ppid= -p $$)\" -eq \"$0\" ]; do sleep 0.02; done; probe >orphan.new; \
           mv orphan.new orphan' $BASHPID & ) ; while [ ! -e orphan ]; do sleep 0.02; done; cat orphan"
     );
-    let output = home.bash(&script).current_dir(home.0.path()).output().unwrap();
+    let output = bash(&home, &script).current_dir(home.path(".")).output().unwrap();
     assert_eq!(out(&output).replace('\r', ""), "HTTP/1.1 200 OK\nHTTP/1.1 200 OK", "{}", err(&output));
 }
 
@@ -160,8 +140,8 @@ fn a_stranger_needs_the_password() {
     if left_out::lacks(&["bash"]) {
         return;
     }
-    let home = Home::new();
-    let mut command = home.bash("echo ${HTTPS_PROXY##*:}; read -r _");
+    let home = home();
+    let mut command = bash(&home, "echo ${HTTPS_PROXY##*:}; read -r _");
     let mut sidecar = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(sidecar.stdout.take().unwrap()));
     let port = lines.next().unwrap().unwrap();
@@ -177,9 +157,9 @@ fn refusals_are_summed_up_at_the_end() {
     if left_out::lacks(&["bash"]) {
         return;
     }
-    let home = Home::new();
+    let home = home();
     let script = format!("export TARGET=other.test; ({CONNECT}\n); ({CONNECT}\n)");
-    let output = home.bash(&script).output().unwrap();
+    let output = bash(&home, &script).output().unwrap();
     assert_eq!(out(&output).matches("HTTP/1.1 403").count(), 2, "{}", out(&output));
     let said = err(&output);
     assert!(said.contains("2 requests were refused") && said.contains("2 x POLICY_DENIED other.test:443"), "{said}");
@@ -190,18 +170,18 @@ fn what_is_left_alive_is_not_waited_for() {
     if left_out::lacks(&["bash", "setsid"]) {
         return;
     }
-    let home = Home::new();
+    let home = home();
     let start = Instant::now();
-    let output = home.bash("setsid sleep 30 >/dev/null 2>&1 & exit 3").output().unwrap();
+    let output = bash(&home, "setsid sleep 30 >/dev/null 2>&1 & exit 3").output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(start.elapsed() < Duration::from_secs(15), "it waited for a process of its own session");
 }
 
 #[test]
 fn an_unsafe_start_is_refused() {
-    let home = Home::new();
+    let home = home();
     for (name, value) in [("LOG_SIGNABLE_BODY", "true"), ("HTTPS_PROXY", "http://u:pw-1@corp:1"), ("all_proxy", "x")] {
-        let output = home.bash("echo started").env(name, value).output().unwrap();
+        let output = bash(&home, "echo started").env(name, value).output().unwrap();
         assert_eq!((output.status.code(), out(&output).as_str()), (Some(2), ""), "{name}");
         assert!(err(&output).starts_with("error: ") && err(&output).contains(name) && !err(&output).contains("pw-1"));
     }
@@ -209,11 +189,11 @@ fn an_unsafe_start_is_refused() {
 
 #[test]
 fn no_policy_is_a_usage_error_with_an_example_and_the_working_directory_is_never_read() {
-    let home = Home::new();
+    let home = home();
     let own = home.path(".config/nexus-sidecar/policy.yaml");
     fs::rename(&own, home.path("policy.yaml")).unwrap();
     fs::write(home.path("nexus-sidecar.yaml"), "version: 1\npolicy: [policy.yaml]\n").unwrap();
-    let output = home.bash("echo started").current_dir(home.0.path()).output().unwrap();
+    let output = bash(&home, "echo started").current_dir(home.path(".")).output().unwrap();
     assert_eq!((output.status.code(), out(&output).as_str()), (Some(2), ""));
     let said = err(&output);
     assert!(said.contains(own.to_str().unwrap()) && said.contains("--policy") && said.contains("version: 1"), "{said}");
@@ -232,13 +212,13 @@ fn a_connection_that_is_added_while_the_command_runs_is_found() {
     if left_out::lacks(&["bash"]) {
         return;
     }
-    let home = Home::new();
+    let home = home();
     let borrowing = "version: 1\nrules:\n  - { host: 127.0.0.1, port: 9, connection: late, plaintext: true, \
                      networks: [127.0.0.0/8] }\n";
     fs::write(home.path(".config/nexus-sidecar/policy.yaml"), borrowing).unwrap();
     let add = "connection add late --strategy oauth2 --host 127.0.0.1";
     let script = format!("{GET}; get; echo canary-late | \"$SIDECAR\" {add} >/dev/null; get");
-    let output = home.bash(&script).env("SIDECAR", env!("CARGO_BIN_EXE_nexus-sidecar")).output().unwrap();
+    let output = bash(&home, &script).env("SIDECAR", env!("CARGO_BIN_EXE_nexus-sidecar")).output().unwrap();
     assert_eq!(out(&output), "404\n502", "{}", err(&output));
     assert!(err(&output).contains("made the store"), "{}", err(&output));
 }
@@ -248,7 +228,7 @@ fn a_policy_that_borrows_nothing_makes_no_store() {
     if left_out::lacks(&["bash"]) {
         return;
     }
-    let home = Home::new();
-    assert_eq!(home.bash("exit 0").status().unwrap().code(), Some(0));
+    let home = home();
+    assert_eq!(bash(&home, "exit 0").status().unwrap().code(), Some(0));
     assert!(!home.path(".local/share").exists());
 }
