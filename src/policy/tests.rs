@@ -1,15 +1,16 @@
 //! Decisions, as tables: a policy, and what it says to each request.
 
-use std::path::Path as FilePath;
-
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use proptest::prelude::*;
 
 use super::*;
 use crate::config::Protocol;
-use crate::config::{Config, Document, Environment, Problems, load_documents};
+use crate::config::{Document, Problems};
 use crate::identity::Agent;
 use crate::model::{Code, HostPort, Path, PathError, Query, Refusal, Scheme, Target};
+
+mod files;
+mod live;
+mod property;
 
 fn policy(rules: &str) -> Policy {
     compile(rules).unwrap_or_else(|problems| panic!("{problems}"))
@@ -17,7 +18,7 @@ fn policy(rules: &str) -> Policy {
 
 fn compile(rules: &str) -> Result<Policy, Problems> {
     let text = if rules.starts_with("version") { rules.to_owned() } else { format!("version: 1\nrules:\n{rules}") };
-    Policy::compile(vec![Document::parse(FilePath::new("p.yaml"), &text)])
+    Policy::compile(vec![Document::parse("p.yaml".as_ref(), &text)])
 }
 
 fn target(request: &str) -> Result<Target, PathError> {
@@ -369,138 +370,6 @@ fn what_cannot_stand_together() {
 }
 
 #[test]
-fn a_live_request_is_asked_about_again() {
-    let key = [7; 32];
-    let old = policy("- { host: a.test, query: { Action: 'Get*' }, connection: c }");
-    let agent = Agent::hypothetical("a");
-    let target = target("GET https://a.test/x?Action=GetItem&secret=s").unwrap();
-    let verdict = old.decide(&agent, &target, &HeaderMap::new()).unwrap();
-    let Verdict::Inject(grant) = &verdict else { panic!("nothing is injected") };
-    let question = old.question(&agent, &target, &HeaderMap::new(), &key);
-    assert!(!format!("{question:?}").contains("GetItem"));
-    for (rules, want) in [
-        ("- { host: a.test, connection: c }", true),
-        ("- { host: a.test, query: { Action: 'Get*' }, connection: c }", true),
-        ("- { host: a.test, query: { Action: GetItem }, connection: c }", true),
-        ("- { host: a.test, query: { Action: DeleteItem }, connection: c }", false),
-        ("- { host: a.test, query: { Action: '*Item' }, connection: c }", false),
-        ("- { host: a.test, query: { Action: getitem }, action: deny }\n- { host: a.test, connection: c }", false),
-        ("- { host: a.test, query: { secret: x }, action: deny }\n- { host: a.test, connection: c }", false),
-        ("- { host: a.test, query: { secret: x }, path: /y, action: deny }\n- { host: a.test, connection: c }", true),
-        ("- { host: a.test, connection: d }", false),
-        ("- { host: a.test, action: forward }", false),
-        ("- { agent: b, host: a.test, connection: c }", false),
-        ("- { host: a.test, port: 8443, connection: c }", false),
-    ] {
-        let new = policy(rules);
-        assert_eq!(new.still_allows(&question, verdict.terms(), Some(grant.connection())), want, "{rules}");
-    }
-}
-
-#[test]
-fn a_live_tunnel_is_asked_about_again() {
-    let (agent, target) = (Agent::hypothetical("a"), HostPort::parse("a.test:443").unwrap());
-    let old = policy("- { host: a.test, protocol: any, networks: 10.0.0.0/8, action: tunnel }");
-    let AtConnect::Tunnel(permit, _) = old.at_connect(&agent, &target) else { panic!("no tunnel") };
-    let question = old.tunnel_question(&agent, &target);
-    for (rules, want) in [
-        ("- { host: '*.test', protocol: any, networks: 10.0.0.0/7, action: tunnel }", true),
-        ("- { host: '*.test', protocol: any, networks: [10.0.0.0/8, 192.168.0.0/16], action: tunnel }", true),
-        ("- { host: a.test, protocol: any, action: tunnel }", false),
-        ("- { host: a.test, networks: 10.0.0.0/8, action: tunnel }", false),
-        ("- { host: a.test, action: forward }", false),
-    ] {
-        let new = policy(rules);
-        assert_eq!(new.still_allows(&question, permit.terms(), None), want, "{rules}");
-    }
-}
-
-proptest! {
-    /// Whatever spelling a denied path is given, the deny rule is not avoided.
-    #[test]
-    fn no_spelling_avoids_a_deny_rule(tricks in prop::collection::vec(0..8usize, 12)) {
-        let policy = policy("- { host: a.test, path: /admin/users, action: deny }\n- { host: a.test, action: forward }");
-        let mut path = String::new();
-        for (at, c) in "/admin/users".chars().enumerate() {
-            match (c, tricks[at]) {
-                ('/', 0) => path.push_str("//"),
-                ('/', 1) if at > 0 => path.push_str("%2F"),
-                ('/', 2) if at > 0 => path.push_str(";v=1/"),
-                ('/', 3) if at > 0 => path.push_str("%252f"),
-                ('/', _) => path.push('/'),
-                (c, 4) => path.push(c.to_ascii_uppercase()),
-                (c, 5) => path.push_str(&format!("%{:02X}", u32::from(c))),
-                (c, 6) => path.push_str(&format!("%25{:02x}", u32::from(c))),
-                (c, _) => path.push(c),
-            }
-        }
-        for end in ["", "/", ";x", "//"] {
-            if let Ok(target) = target(&format!("GET https://a.test{path}{end}")) {
-                let result = policy.decide(&Agent::hypothetical("a"), &target, &HeaderMap::new());
-                prop_assert!(result.is_err(), "{}{}", path, end);
-            }
-        }
-    }
-}
-
-#[test]
-fn every_mistake_of_a_file_is_said_at_once_with_its_place() {
-    for (file, text, golden) in [
-        ("mistakes.yaml", include_str!("golden/mistakes.yaml"), include_str!("golden/mistakes.txt")),
-        ("again.yaml", include_str!("golden/again.yaml"), include_str!("golden/again.txt")),
-    ] {
-        let problems = Policy::compile(vec![Document::parse(FilePath::new(file), text)]).unwrap_err();
-        assert_eq!(format!("{problems}\n"), golden);
-    }
-}
-
-#[test]
-fn the_policies_of_the_repository_pass_their_own_tests() {
-    let folder = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("policies");
-    let mut seen = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let file = entry.unwrap().path();
-        // The providers' documents have tests of their own kind.
-        if file.is_dir() {
-            continue;
-        }
-        if file.ends_with("nexus-sidecar.yaml") {
-            let environment = Environment::of([("HOME", "/home/u")]);
-            let config = Config::load(&file, &environment).unwrap_or_else(|problems| panic!("{problems}"));
-            assert!(config.check_for_proxy().is_ok() && config.policy.iter().all(|policy| policy.exists()));
-            let comments = std::fs::read_to_string(&file).unwrap();
-            assert_defaults(&comments, &environment);
-            continue;
-        }
-        let policy = load_documents(&[file]).and_then(Policy::compile).unwrap_or_else(|problems| panic!("{problems}"));
-        let results = policy.test();
-        assert!(!results.is_empty());
-        for result in results {
-            assert!(result.passed, "{}: {} is {}, not {}", result.at, result.request, result.got, result.expected);
-        }
-        seen += 1;
-    }
-    assert!(seen > 0);
-}
-
-/// The keys that the example configuration shows in comments are the defaults.
-fn assert_defaults(text: &str, environment: &Environment) {
-    let commented = text.lines().filter_map(|line| line.strip_prefix("# "));
-    let keys =
-        commented.filter(|line| line.split(':').next().is_some_and(|key| !key.is_empty() && !key.contains([' ', '.'])));
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("c.yaml");
-    let text = format!("version: 1\n{}\n", keys.collect::<Vec<_>>().join("\n"));
-    std::fs::write(&file, &text).unwrap();
-    let shown = Config::load(&file, environment).unwrap_or_else(|problems| panic!("{text}\n{problems}"));
-    let mut defaults = Config::defaults(environment).unwrap();
-    defaults.file.clone_from(&shown.file);
-    defaults.log.level = Some("info".into());
-    assert_eq!(shown, defaults);
-    assert!(text.contains("timeouts") && text.contains("limits"));
-}
-
-#[test]
 fn an_explanation_names_each_rule_and_the_one_that_decides() {
     let policy = policy(
         "
@@ -534,82 +403,4 @@ fn an_explanation_names_each_rule_and_the_one_that_decides() {
     assert_eq!(explanation.decided_by.as_deref(), Some("this"));
     assert_eq!(explanation.networks.len(), 1);
     assert!(matches!(explanation.outcome, Outcome::Inject(..)));
-}
-
-/// Rules of which every condition may or may not be there.
-fn any_rules() -> impl Strategy<Value = String> {
-    let condition = |key: &'static str, values: &'static [&'static str]| {
-        prop::option::weighted(if key == "host" { 0.95 } else { 0.3 }, prop::sample::select(values))
-            .prop_map(move |value| value.map(|value| format!("{key}: {value}")))
-    };
-    let rule = (
-        condition("agent", &["a", "b"]),
-        condition("host", &["x.test", "y.x.test", "'*.x.test'", "[x.test, z.test]"]),
-        condition("port", &["80", "443", "[443, 8443]"]),
-        condition("method", &["GET", "[GET, POST]"]),
-        condition("path", &["/p", "/p/**", "'/*/q'"]),
-        prop::sample::select(
-            &["action: deny", "action: forward", "action: tunnel", "connection: c", "connection: d"][..],
-        ),
-    );
-    let line = rule.prop_map(|(agent, host, port, method, path, effect)| {
-        let keys: Vec<String> =
-            [agent, host, port, method, path, Some(effect.to_owned())].into_iter().flatten().collect();
-        format!("- {{ {} }}\n", keys.join(", "))
-    });
-    prop::collection::vec(line, 1..6).prop_map(|lines| lines.concat())
-}
-
-fn any_request() -> impl Strategy<Value = String> {
-    let one = |values: &'static [&'static str]| prop::sample::select(values);
-    let parts = (
-        one(&["GET", "POST", "get"]),
-        one(&["http", "https"]),
-        one(&["x.test", "y.x.test", "z.y.x.test", "z.test"]),
-        one(&["", ":80", ":443", ":8443"]),
-        one(&["/p", "/P", "/p/", "/p//q", "/p/q", "/r/q"]),
-    );
-    parts.prop_map(|(method, scheme, host, port, path)| format!("{method} {scheme}://{host}{port}{path}"))
-}
-
-proptest! {
-    /// CONNECT and the request inside never contradict each other, the index of hosts leaves no
-    /// rule out, and a request that stays the same is still allowed by the policy that allowed it.
-    #[test]
-    fn one_policy_speaks_with_one_voice(rules in any_rules(), requests in prop::collection::vec(any_request(), 8)) {
-        let Ok(policy) = compile(&rules) else { return Ok(()) };
-        let agent = Agent::hypothetical("a");
-        for request in requests {
-            let target = target(&request).unwrap();
-            let result = policy.decide(&agent, &target, &HeaderMap::new());
-            let (host, port) = (target.destination.host().clone(), Some(target.destination.port()));
-            let connect = policy.at_connect(&agent, &HostPort { host, port });
-            if result.is_ok() {
-                prop_assert!(matches!(connect, AtConnect::Intercept | AtConnect::Tunnel(..)), "{}{}", rules, request);
-            }
-            if let Ok(verdict) = &result {
-                let connection = match verdict {
-                    Verdict::Inject(grant) => Some(grant.connection()),
-                    Verdict::Forward(_) => None,
-                };
-                prop_assert_eq!(verdict.terms().destination().scheme() == Scheme::Http, connection.is_none() && request.contains("http://"));
-                let question = policy.question(&agent, &target, &HeaderMap::new(), &[1; 32]);
-                prop_assert!(policy.still_allows(&question, verdict.terms(), connection));
-            }
-            let naive = policy.rules.all().iter().find(|rule| {
-                let live = item::Live { query: None, headers: &HeaderMap::new() };
-                let asked = rule::Asked::new("a", &target.destination, &target.method, &target.path, live);
-                rule.applies_to(target.destination.host())
-                    && rule.tries(&asked, rule.sent_port(&target.destination)) == rule::Met::Yes
-            });
-            let by = match &result {
-                Ok(verdict) => Some(verdict.terms().rule().to_string()),
-                Err(refusal) => refusal.rule().map(str::to_owned),
-            };
-            let upgraded = naive.is_some_and(|rule| rule.sent_port(&target.destination) != target.destination.port());
-            if !upgraded {
-                prop_assert_eq!(by, naive.map(|rule| rule.name.to_string()), "{}{}", rules, request);
-            }
-        }
-    }
 }
