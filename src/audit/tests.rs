@@ -266,7 +266,8 @@ fn a_folder_that_is_taken_away_refuses_until_it_is_back() {
     let report = verify(&dir, &dir.join("key"), &[]).unwrap();
     assert_eq!(report.findings, []);
     assert_eq!(report.files.len(), 2);
-    assert!(report.open <= report.lost && report.lost <= 1, "an outcome that could not be written is counted");
+    // The head fails between two steps of one entry: its outcome may be lost, or its intent and its outcome.
+    assert!(report.open <= report.lost && report.lost <= 2, "what could not be written is counted: {report:?}");
 }
 
 #[test]
