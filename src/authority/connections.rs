@@ -1,13 +1,17 @@
 //! Makes, lists, changes and deletes connections, and checks what goes in. No value comes out.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::Authority;
 use super::contract::{bindings_json, names_json, read_bindings, read_names};
-use super::store::{Row, State, StoreError};
+use super::event::News;
+use super::record::Record;
+use super::rows::{ConnectionRow, State};
+use super::store::StoreError;
 use super::vault::{VaultError, random};
-use super::{Authority, Store};
 use crate::lease::{FieldError, check_fields};
-use crate::model::{Binding, BindingError, Bindings, ConnectionName, Fields, Workspace};
+use crate::model::{Binding, BindingError, Bindings, ConnectionName, Fields};
 
 /// A connection that somebody makes.
 #[derive(Debug)]
@@ -99,11 +103,11 @@ impl NewConnection {
 impl Authority {
     /// Makes a connection.
     pub fn add(&self, new: NewConnection) -> Result<Connection, ConnectionError> {
-        let bindings = new.check(self.clock.wall())?;
+        let bindings = new.check(self.desk.clock.wall())?;
         let now = self.now();
-        let mut row = Row {
+        let mut row = ConnectionRow {
             id: fresh_id(&new.name)?,
-            workspace: Workspace::local().as_str().to_owned(),
+            workspace: self.workspace.as_str().to_owned(),
             name: new.name.as_str().to_owned(),
             provider: new.provider.map(|provider| provider.to_string()),
             state: State::Active,
@@ -111,21 +115,22 @@ impl Authority {
             bindings: bindings_json(&bindings),
             owned: new.owned,
             field_names: names_json(&new.fields),
-            sealed: Vec::new(),
-            wrapped_key: Vec::new(),
             created_at: now,
             updated_at: now,
             expires_at: end(new.expires_at, now)?,
+            ..ConnectionRow::default()
         };
-        self.vault.seal(&mut row, &new.fields).map_err(sealed(&new.name))?;
-        self.store.write(|database| {
-            if Row::find(database, &row.workspace, &row.name).map_err(|e| self.store.failed(e))?.is_some() {
-                return Err(ConnectionError::Exists(new.name.clone()));
+        self.desk.vault.seal(&mut row, &new.fields).map_err(sealed(&new.name))?;
+        let row = self.write(move |work| {
+            if ConnectionRow::find(work.tx(), &row.workspace, &row.name)?.is_some() {
+                return Err(ConnectionError::Exists(new.name));
             }
-            Ok(row.put(database).map_err(|e| self.store.failed(e))?)
+            row.put(work.tx())?;
+            work.record(Record::new("connection.added").connection(&row.id, &row.name));
+            work.announce(News::new("connection.changed").connection(&row.id, &row.name));
+            Ok(row)
         })?;
-        self.changed();
-        self.view(&row)
+        view(&row)
     }
 
     /// Makes a new version of a connection: `fields` replace those of their names, the others
@@ -137,86 +142,79 @@ impl Authority {
         fields: Fields,
         expires_at: Option<SystemTime>,
     ) -> Result<Connection, ConnectionError> {
-        let now = self.now();
-        let row = self.store.write(|database| {
-            let found = Row::find(database, Workspace::local().as_str(), name.as_str());
-            let mut row = found.map_err(|e| self.store.failed(e))?.ok_or(ConnectionError::NotFound(name.clone()))?;
+        let (vault, name) = (Arc::clone(&self.desk.vault), name.clone());
+        let row = self.write(move |work| {
+            let found = work.lock(name.as_str())?;
+            let mut row = found.ok_or_else(|| ConnectionError::NotFound(name.clone()))?;
             if row.state == State::Revoked {
-                return Err(ConnectionError::Revoked(name.clone()));
+                return Err(ConnectionError::Revoked(name));
             }
-            let bindings = self.bindings(&row)?;
-            let mut merged = self.vault.open(&row).map_err(sealed(name))?;
+            let bindings = bindings(&row)?;
+            let mut merged = vault.open(&row).map_err(sealed(&name))?;
             for (field, value) in fields.iter() {
                 merged.insert(field, value.duplicate());
             }
             check_fields(&bindings, &merged)?;
             row.version += 1;
-            row.state = State::Active;
+            (row.state, row.why) = (State::Active, None);
             row.field_names = names_json(&merged);
-            row.updated_at = now;
-            row.expires_at = end(expires_at, now)?.or(row.expires_at.filter(|end| *end > now));
-            self.vault.seal(&mut row, &merged).map_err(sealed(name))?;
-            row.put(database).map_err(|e| self.store.failed(e))?;
+            row.updated_at = work.now;
+            row.expires_at = end(expires_at, work.now)?.or(row.expires_at.filter(|end| *end > work.now));
+            vault.seal(&mut row, &merged).map_err(sealed(&name))?;
+            row.put(work.tx())?;
+            work.record(Record::new("connection.set").connection(&row.id, &row.name).with("version", row.version));
+            work.announce(News::new("connection.changed").connection(&row.id, &row.name));
             Ok(row)
         })?;
-        self.changed();
-        self.view(&row)
+        view(&row)
     }
 
     /// Every connection, by name.
     pub fn list(&self) -> Result<Vec<Connection>, ConnectionError> {
-        let rows = self.store.read(|database| Row::list(database, Workspace::local().as_str()))?;
-        rows.iter().map(|row| self.view(row)).collect()
+        let rows = self.read(|tx| ConnectionRow::list(tx, self.workspace.as_str()))?;
+        rows.iter().map(view).collect()
     }
 
     /// One connection.
     pub fn show(&self, name: &ConnectionName) -> Result<Connection, ConnectionError> {
-        let row = self.store.read(|database| Row::find(database, Workspace::local().as_str(), name.as_str()))?;
-        self.view(&row.ok_or(ConnectionError::NotFound(name.clone()))?)
+        let row = self.read(|tx| ConnectionRow::find(tx, self.workspace.as_str(), name.as_str()))?;
+        view(&row.ok_or(ConnectionError::NotFound(name.clone()))?)
     }
 
     /// Deletes a connection and its credentials.
     pub fn delete(&self, name: &ConnectionName) -> Result<(), ConnectionError> {
-        let deleted = self.store.write(|database| {
-            Row::delete(database, Workspace::local().as_str(), name.as_str()).map_err(|e| self.store.failed(e))
-        })?;
-        self.changed();
-        if deleted { Ok(()) } else { Err(ConnectionError::NotFound(name.clone())) }
-    }
-
-    fn now(&self) -> i64 {
-        seconds(self.clock.wall())
-    }
-
-    /// Our own sidecar need not wait for the watcher.
-    fn changed(&self) {
-        self.moved.send_modify(|moved| *moved += 1);
-    }
-
-    fn bindings(&self, row: &Row) -> Result<Bindings, StoreError> {
-        read_bindings(row).map_err(|why| damaged(&self.store, row, why))
-    }
-
-    fn view(&self, row: &Row) -> Result<Connection, ConnectionError> {
-        let name = ConnectionName::parse(&row.name).map_err(|e| damaged(&self.store, row, e.to_string()))?;
-        Ok(Connection {
-            id: row.id.clone(),
-            name,
-            provider: row.provider.clone(),
-            state: row.state,
-            version: row.version,
-            bindings: self.bindings(row)?,
-            owned: row.owned,
-            field_names: read_names(row).map_err(|why| damaged(&self.store, row, why))?,
-            created_at: time(row.created_at),
-            updated_at: time(row.updated_at),
-            expires_at: row.expires_at.map(time),
+        let name = name.clone();
+        self.write(move |work| {
+            let found = work.lock(name.as_str())?;
+            let row = found.ok_or(ConnectionError::NotFound(name))?;
+            ConnectionRow::delete(work.tx(), &row.workspace, &row.id)?;
+            work.record(Record::new("connection.deleted").connection(&row.id, &row.name));
+            work.announce(News::new("connection.deleted").connection(&row.id, &row.name));
+            Ok(())
         })
     }
 }
 
-fn damaged(store: &Store, row: &Row, why: String) -> StoreError {
-    StoreError::Damaged { path: store.path().to_owned(), name: row.name.clone(), why }
+fn bindings(row: &ConnectionRow) -> Result<Bindings, StoreError> {
+    read_bindings(row).map_err(|why| StoreError::damaged("connection", &row.name, why))
+}
+
+/// A row as listings show it.
+pub(super) fn view(row: &ConnectionRow) -> Result<Connection, ConnectionError> {
+    let damaged = |why: String| StoreError::damaged("connection", &row.name, why);
+    Ok(Connection {
+        id: row.id.clone(),
+        name: ConnectionName::parse(&row.name).map_err(|error| damaged(error.to_string()))?,
+        provider: row.provider.clone(),
+        state: row.state,
+        version: row.version,
+        bindings: bindings(row)?,
+        owned: row.owned,
+        field_names: read_names(row).map_err(damaged)?,
+        created_at: time(row.created_at),
+        updated_at: time(row.updated_at),
+        expires_at: row.expires_at.map(time),
+    })
 }
 
 fn sealed(name: &ConnectionName) -> impl Fn(VaultError) -> ConnectionError {
@@ -240,7 +238,8 @@ fn fresh_id(name: &ConnectionName) -> Result<String, ConnectionError> {
     Ok(parts.join("-"))
 }
 
-fn seconds(time: SystemTime) -> i64 {
+/// Seconds since 1970.
+pub(super) fn seconds(time: SystemTime) -> i64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

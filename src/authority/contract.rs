@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::store::Row;
+use super::rows::ConnectionRow;
 use crate::model::{Binding, Bindings, Fields, HostPattern, Strategy};
 
 /// The names of fields, sorted, as a row keeps them.
@@ -20,7 +20,7 @@ pub(super) fn bindings_json(bindings: &Bindings) -> String {
 }
 
 /// Reads the contract of a row, checked as when it was made.
-pub(super) fn read_bindings(row: &Row) -> Result<Bindings, String> {
+pub(super) fn read_bindings(row: &ConnectionRow) -> Result<Bindings, String> {
     let lines: Vec<Value> = serde_json::from_str(&row.bindings).map_err(|e| e.to_string())?;
     let line = |line: &Value| {
         let hosts = line.get("hosts").and_then(Value::as_array).ok_or("its hosts are no list")?;
@@ -34,6 +34,6 @@ pub(super) fn read_bindings(row: &Row) -> Result<Bindings, String> {
 }
 
 /// Reads the names of a row's fields.
-pub(super) fn read_names(row: &Row) -> Result<Vec<String>, String> {
+pub(super) fn read_names(row: &ConnectionRow) -> Result<Vec<String>, String> {
     serde_json::from_str(&row.field_names).map_err(|e| e.to_string())
 }

@@ -1,92 +1,217 @@
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::connections::time;
 use super::contract::read_bindings;
-use super::store::{Row, State, Store};
+use super::feed::Feed;
+use super::record::{Actor, Record};
+use super::recorder::{Recorder, Task, Work};
+use super::rows::{ConnectionRow, State};
+use super::store::{Store, StoreError, Value};
 use super::vault::Vault;
 use crate::lease::{Ask, Asked, LeaseSource, LendError, Loan};
 use crate::model::{ConnectionName, Workspace};
 use crate::telemetry::Clock;
 
-/// Lends from the embedded store. Every question is answered on a thread that may block.
-pub(super) struct EmbeddedSource {
-    desk: Arc<Desk>,
-    moved: Arc<watch::Sender<u64>>,
+/// What lending needs.
+pub(super) struct Desk {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) feed: Arc<Feed>,
+    pub(super) vault: Arc<Vault>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
-struct Desk {
-    store: Store,
+/// Who may borrow what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// Any agent any connection: the sidecar in this process decides by its policy.
+    Any,
+    /// An agent what was granted to it (`authority allow`).
+    Granted,
+}
+
+/// What was lent, and what its transaction saw.
+#[derive(Debug)]
+pub(super) struct Lending {
+    pub(super) loan: Loan,
+    pub(super) name: String,
+    pub(super) owned: bool,
+    /// The number of the last event that the transaction saw, or of an earlier one.
+    pub(super) event: i64,
+}
+
+impl Desk {
+    /// Lends once the record of it is durable.
+    pub(super) async fn lend(&self, actor: Actor, ask: &Ask, rule: Rule) -> Result<Lending, LendError> {
+        let (reply, answer) = oneshot::channel();
+        let name = ask.connection.clone();
+        let (vault, clock) = (Arc::clone(&self.vault), Arc::clone(&self.clock));
+        self.recorder.submit(Box::new(Lend { ask: ask.clone(), actor, rule, vault, clock, result: None, reply }));
+        answer.await.unwrap_or_else(|_| Err(unavailable(&name, &StoreError::Closed)))
+    }
+}
+
+struct Lend {
+    ask: Ask,
+    actor: Actor,
+    rule: Rule,
     vault: Arc<Vault>,
     clock: Arc<dyn Clock>,
+    result: Option<Result<Lending, LendError>>,
+    reply: oneshot::Sender<Result<Lending, LendError>>,
+}
+
+impl Task for Lend {
+    fn run(&mut self, work: &mut Work<'_>) -> bool {
+        let result = self.decide(work);
+        self.say(work, &result);
+        self.result = Some(result);
+        true
+    }
+
+    fn whose(&self) -> (Workspace, Actor) {
+        (self.ask.workspace.clone(), self.actor.clone())
+    }
+
+    fn settle(self: Box<Self>, committed: Result<(), StoreError>) {
+        let result = match committed {
+            Ok(()) => self.result.unwrap_or_else(|| Err(unavailable(&self.ask.connection, &StoreError::Panicked))),
+            Err(error) => Err(unavailable(&self.ask.connection, &error)),
+        };
+        // Whoever no longer waits has gone; what was decrypted is wiped here.
+        let _ = self.reply.send(result);
+    }
+
+    fn is_light(&self) -> bool {
+        true
+    }
+}
+
+impl Lend {
+    fn decide(&self, work: &mut Work<'_>) -> Result<Lending, LendError> {
+        let name = &self.ask.connection;
+        let seen = Seen::read(work, &self.ask).map_err(|error| unavailable(name, &error))?;
+        let seen = seen.ok_or_else(|| LendError::NotFound(name.clone()))?;
+        if self.rule == Rule::Granted && !seen.granted {
+            return Err(LendError::NotFound(name.clone()));
+        }
+        if seen.agent_revoked {
+            return Err(LendError::Revoked(name.clone()));
+        }
+        if seen.frozen {
+            return Err(LendError::Frozen(name.clone()));
+        }
+        self.live(&seen.row)?;
+        let unusable = |why: String| LendError::Unusable { name: name.clone(), why };
+        let credentials = self.vault.open(&seen.row).map_err(|error| unusable(error.to_string()))?;
+        let bindings = read_bindings(&seen.row).map_err(unusable)?;
+        let ConnectionRow { id, name, owned, version, expires_at, .. } = seen.row;
+        let mut loan = Loan { id: id.into(), version, bindings, credentials, expires_at: expires_at.map(time) };
+        loan.keep_what_is_used();
+        Ok(Lending { loan, name, owned, event: seen.event })
+    }
+
+    fn live(&self, row: &ConnectionRow) -> Result<(), LendError> {
+        let name = self.ask.connection.clone();
+        let ended = row.expires_at.is_some_and(|end| time(end) <= self.clock.wall());
+        match row.state {
+            State::Active if ended && row.refresh_at.is_some() => {
+                Err(LendError::Unavailable { name, why: "its credentials ended, and are being refreshed".into() })
+            }
+            State::Active if ended => Err(LendError::Expired(name)),
+            State::Active => Ok(()),
+            State::Pending | State::Failed => Err(LendError::NotReady(name)),
+            State::Attention => Err(LendError::Attention(name)),
+            State::Revoked => Err(LendError::Revoked(name)),
+            State::Expired => Err(LendError::Expired(name)),
+        }
+    }
+
+    fn say(&self, work: &mut Work<'_>, result: &Result<Lending, LendError>) {
+        let about = |event| Record::new(event).with("agent", &*self.ask.agent).with("host", self.ask.host.to_string());
+        match result {
+            Ok(lending) => {
+                let record = about("lease.lent").connection(&lending.loan.id, &lending.name);
+                work.record(record.with("version", lending.loan.version));
+            }
+            // The sidecar of this process has recorded the refusal, and could fill the store with them.
+            Err(_) if self.rule == Rule::Any => {}
+            Err(error) => {
+                let record = about("lease.refused").with("asked_for", self.ask.connection.as_str());
+                work.record(record.with("why", error.word()));
+            }
+        }
+    }
+}
+
+/// What one statement saw: a single moment of the store.
+struct Seen {
+    row: ConnectionRow,
+    event: i64,
+    frozen: bool,
+    granted: bool,
+    agent_revoked: bool,
+}
+
+impl Seen {
+    fn read(work: &mut Work<'_>, ask: &Ask) -> Result<Option<Self>, StoreError> {
+        let values: [Value; 3] =
+            [ask.workspace.as_str().into(), ask.connection.as_str().into(), ask.agent.to_string().into()];
+        let rows = work.query(ConnectionRow::LENDING, &values)?;
+        let columns = ConnectionRow::COLUMNS;
+        let found = rows.iter().find(|row| row.text(0).is_ok_and(|id| id == ask.connection.as_str())).or(rows.first());
+        let Some(row) = found else { return Ok(None) };
+        Ok(Some(Self {
+            row: ConnectionRow::read(row)?,
+            event: row.int_or_null(columns)?.unwrap_or_default(),
+            frozen: row.int_or_null(columns + 1)?.is_some(),
+            granted: row.int(columns + 2)? > 0 && row.int(columns + 3)? > 0,
+            agent_revoked: row.int_or_null(columns + 4)?.is_some(),
+        }))
+    }
+}
+
+fn unavailable(name: &ConnectionName, error: &StoreError) -> LendError {
+    let why = std::error::Error::source(error).map_or_else(String::new, |source| format!(": {source}"));
+    LendError::Unavailable { name: name.clone(), why: format!("{error}{why}") }
+}
+
+/// Lends from the store in this process.
+pub(super) struct EmbeddedSource {
+    desk: Arc<Desk>,
 }
 
 impl EmbeddedSource {
-    pub(super) fn new(store: Store, vault: Arc<Vault>, clock: Arc<dyn Clock>, moved: Arc<watch::Sender<u64>>) -> Self {
-        Self { desk: Arc::new(Desk { store, vault, clock }), moved }
-    }
-
-    fn ask<'a, T: Send + 'static>(
-        &self,
-        name: &ConnectionName,
-        work: impl FnOnce(&Desk) -> Result<T, LendError> + Send + 'static,
-    ) -> Asked<'a, T> {
-        let (desk, name) = (Arc::clone(&self.desk), name.clone());
-        Box::pin(async move {
-            let done = tokio::task::spawn_blocking(move || work(&desk)).await;
-            done.unwrap_or_else(|error| Err(LendError::Unavailable { name, why: error.to_string() }))
-        })
+    pub(super) fn new(desk: Arc<Desk>) -> Self {
+        Self { desk }
     }
 }
 
 impl LeaseSource for EmbeddedSource {
     fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Loan> {
-        let (workspace, name) = (ask.workspace.clone(), ask.connection.clone());
-        self.ask(&ask.connection, move |desk| desk.lend(&workspace, &name))
+        Box::pin(async { Ok(self.desk.lend(Actor::Embedded, ask, Rule::Any).await?.loan) })
     }
 
     fn still_there<'a>(&'a self, connection: &'a ConnectionName, id: &'a str) -> Asked<'a, bool> {
-        let (name, id) = (connection.clone(), id.to_owned());
-        self.ask(connection, move |desk| {
-            let row = desk.find(&Workspace::local(), &name)?;
+        let (desk, name, id) = (Arc::clone(&self.desk), connection.clone(), id.to_owned());
+        Box::pin(async move {
+            let asked = name.clone();
+            let look = tokio::task::spawn_blocking(move || {
+                let mut tx = desk.store.begin(super::store::Intent::Read)?;
+                ConnectionRow::find(&mut *tx, Workspace::local().as_str(), asked.as_str())
+            });
+            let row = match look.await {
+                Ok(row) => row.map_err(|error| unavailable(&name, &error))?,
+                Err(error) => return Err(LendError::Unavailable { name, why: error.to_string() }),
+            };
+            let row = row.ok_or(LendError::NotFound(name))?;
             Ok(row.id == id && row.state != State::Revoked)
         })
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.moved.subscribe()
-    }
-}
-
-impl Desk {
-    fn find(&self, workspace: &Workspace, name: &ConnectionName) -> Result<Row, LendError> {
-        let found = self.store.read(|database| Row::find(database, workspace.as_str(), name.as_str()));
-        let found = found.map_err(|error| {
-            let why = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
-            LendError::Unavailable { name: name.clone(), why: format!("{error}{why}") }
-        })?;
-        found.ok_or_else(|| LendError::NotFound(name.clone()))
-    }
-
-    fn lend(&self, workspace: &Workspace, name: &ConnectionName) -> Result<Loan, LendError> {
-        let row = self.find(workspace, name)?;
-        let expires_at = row.expires_at.map(time);
-        match row.state {
-            State::Active if expires_at.is_some_and(|end| end <= self.clock.wall()) => {
-                return Err(LendError::Expired(name.clone()));
-            }
-            State::Active => {}
-            State::Pending | State::Failed => return Err(LendError::NotReady(name.clone())),
-            State::Attention => return Err(LendError::Attention(name.clone())),
-            State::Revoked => return Err(LendError::Revoked(name.clone())),
-            State::Expired => return Err(LendError::Expired(name.clone())),
-        }
-        let unusable = |why: String| LendError::Unusable { name: name.clone(), why };
-        let credentials = self.vault.open(&row).map_err(|error| unusable(error.to_string()))?;
-        let bindings = read_bindings(&row).map_err(unusable)?;
-        let mut loan = Loan { id: row.id.into(), version: row.version, bindings, credentials, expires_at };
-        loan.keep_what_is_used();
-        Ok(loan)
+        self.desk.feed.moves()
     }
 }

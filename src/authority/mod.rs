@@ -1,45 +1,63 @@
-//! Owns secrets: store, vault and connections; lends them to the sidecar.
+//! Owns secrets: store, vault and connections; lends them to sidecars.
 //!
-//! The embedded Authority is a file that several processes share, and a master key that is read
-//! once. What leaves this room is what a strategy uses, through a [`LeaseSource`]; listings show
-//! names, versions and hosts. Go to `vault` for what is sealed and how, to `store` for the file,
-//! to `key` for where keys come from, and to `connections` for the checks.
+//! Everything that must survive is in the store, which processes of one machine share (a file)
+//! or replicas of one service (a server); the master key is read once. What leaves this room is
+//! what a strategy uses; listings show names, versions and hosts. One thread of each process
+//! writes (`recorder`), and appends what it does to this process's chain (`chain`); another
+//! follows what any process commits (`feed`). Everything that touches the store blocks. Go to
+//! `vault` for what is sealed and how, to `store` for rows, to `key` for where keys come from,
+//! and to `lend` for who gets what.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+#![allow(dead_code, reason = "the ground of what is built on it step by step")]
 
-use tokio::sync::watch;
+use std::sync::{Arc, OnceLock, mpsc};
+
+use aws_lc_rs::rand;
 
 use crate::config::AuthorityConfig;
 use crate::lease::LeaseSource;
+use crate::model::{Secret, Workspace};
 use crate::sign::{SealError, Sealer};
 use crate::telemetry::Clock;
 
+mod chain;
 mod connections;
 mod contract;
+mod event;
+mod feed;
 mod key;
 mod lend;
+mod record;
+mod recorder;
+mod rows;
 mod store;
 mod vault;
 
 pub use connections::{Connection, ConnectionError, NewConnection};
 pub use key::{KeyError, KeyReader, MasterKey, read_key};
-pub use store::{State, StoreError};
+pub use record::Actor;
+pub use rows::State;
+pub use store::StoreError;
 
+use chain::Chain;
+use connections::seconds;
+use feed::Feed;
 use key::Purpose;
-use lend::EmbeddedSource;
-use store::Store;
-use vault::Vault;
+use lend::{Desk, EmbeddedSource};
+use recorder::{Recorder, Work};
+use rows::{meta, set_meta};
+use store::{Intent, Sqlite, Store, Transaction};
+use vault::{MasterSeal, Vault, VaultError};
 
-/// The embedded Authority.
+/// The Authority, as somebody in one workspace uses it. A clone is another handle on the same.
+#[derive(Clone)]
 pub struct Authority {
-    store: Store,
-    vault: Arc<Vault>,
-    ca: Sealer,
-    clock: Arc<dyn Clock>,
-    moved: Arc<watch::Sender<u64>>,
-    source: OnceLock<Arc<EmbeddedSource>>,
+    desk: Arc<Desk>,
+    ca: Arc<Sealer>,
+    source: Arc<OnceLock<Arc<EmbeddedSource>>>,
     made: bool,
+    workspace: Workspace,
+    actor: Actor,
 }
 
 /// What keeps the Authority from opening.
@@ -50,12 +68,12 @@ pub enum AuthorityError {
     Store(#[from] StoreError),
     /// The key is not the store's.
     #[error(
-        "the store {path} was sealed under another key or passphrase than the one that was given: \
+        "the store {name} was sealed under another key or passphrase than the one that was given: \
          put back the one that it was made with, or move the store away and add its connections again"
     )]
     OtherKey {
         /// The store.
-        path: PathBuf,
+        name: String,
     },
     /// The key is no key, or the system gives no random bytes.
     #[error("cannot use the master key")]
@@ -68,7 +86,7 @@ pub enum AuthorityError {
 impl Authority {
     /// Tells whether there is a store. `open` makes one; whoever only looks should ask first.
     pub fn has_store(config: &AuthorityConfig) -> bool {
-        Store::is_in(&config.data_dir)
+        Sqlite::is_in(&config.data_dir)
     }
 
     /// Opens the store of a configuration, made on first use, with its master key.
@@ -76,16 +94,34 @@ impl Authority {
     /// Fails for a store that another key sealed, that a newer release made, or that is no store.
     pub fn open(config: &AuthorityConfig, key: &MasterKey, clock: Arc<dyn Clock>) -> Result<Self, AuthorityError> {
         let (vault, check, ca) = (key.derive(Purpose::Vault)?, key.derive(Purpose::Check)?, key.derive(Purpose::Ca)?);
-        let (store, made) = Store::open(&config.data_dir)?;
-        check_key(&store, &check)?;
-        let moved = Arc::new(watch::Sender::new(0));
-        let vault = Arc::new(Vault::new(vault));
-        Ok(Self { store, vault, ca, clock, moved, source: OnceLock::new(), made })
+        let (store, made) = Sqlite::open(&config.data_dir)?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        check_key(&*store, &check)?;
+        let vault = Arc::new(Vault::new(MasterSeal { id: key.id()?, wrap: vault }, Vec::new()));
+        let chain = Chain::new(instance()?, host(), audit_key(&*store, &vault)?);
+        let feed = Feed::new();
+        let told = Arc::clone(&feed);
+        let recorder = Recorder::new(Arc::clone(&store), chain, Arc::clone(&clock), move || told.committed());
+        let desk = Arc::new(Desk { store, recorder: Arc::new(recorder), feed, vault, clock });
+        let (source, workspace, actor) = (Arc::default(), Workspace::local(), Actor::CommandLine);
+        Ok(Self { desk, ca: Arc::new(ca), source, made, workspace, actor })
     }
 
-    /// The store's file.
-    pub fn path(&self) -> &Path {
-        self.store.path()
+    /// The same Authority, used in another workspace.
+    #[must_use]
+    pub fn within(&self, workspace: Workspace) -> Self {
+        Self { workspace, ..self.clone() }
+    }
+
+    /// The same Authority, used on somebody else's behalf.
+    #[must_use]
+    pub fn acting_as(&self, actor: Actor) -> Self {
+        Self { actor, ..self.clone() }
+    }
+
+    /// What the store is called: a path, or a host and a database.
+    pub fn store_name(&self) -> String {
+        self.desk.store.name()
     }
 
     /// Tells whether this was the store's first use.
@@ -101,34 +137,89 @@ impl Authority {
     /// Lends from the store; changes by other processes are followed within a second.
     pub fn source(&self) -> Arc<dyn LeaseSource> {
         let source = self.source.get_or_init(|| {
-            self.store.watch(&self.moved);
-            let (store, vault) = (self.store.clone(), Arc::clone(&self.vault));
-            Arc::new(EmbeddedSource::new(store, vault, Arc::clone(&self.clock), Arc::clone(&self.moved)))
+            self.desk.feed.follow(&self.desk.store);
+            Arc::new(EmbeddedSource::new(Arc::clone(&self.desk)))
         });
         Arc::<EmbeddedSource>::clone(source)
+    }
+
+    /// Makes a change, and answers once it is durable. It blocks.
+    fn write<T, E>(&self, job: impl FnOnce(&mut Work<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (reply, answer) = mpsc::sync_channel(1);
+        let whose = (self.workspace.clone(), self.actor.clone());
+        self.desk.recorder.write(whose, job, move |result| {
+            // Whoever no longer waits has gone; the change stands.
+            let _ = reply.send(result);
+        });
+        answer.recv().unwrap_or_else(|_| Err(StoreError::Closed.into()))
+    }
+
+    /// Reads at one moment, or close to it: PostgreSQL sees what is committed between two
+    /// statements. It blocks.
+    fn read<T, E: From<StoreError>>(&self, work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>) -> Result<T, E> {
+        let mut tx = self.desk.store.begin(Intent::Read)?;
+        work(&mut *tx)
+    }
+
+    fn now(&self) -> i64 {
+        seconds(self.desk.clock.wall())
     }
 }
 
 /// Compares the key with the one that the store was made with, by a constant that was sealed
 /// under it.
-fn check_key(store: &Store, check: &Sealer) -> Result<(), AuthorityError> {
+fn check_key(store: &dyn Store, check: &Sealer) -> Result<(), AuthorityError> {
     const NAME: &str = "key_check";
-    let other = || AuthorityError::OtherKey { path: store.path().to_owned() };
     let nonce = vault::random().map_err(|_| AuthorityError::Random)?;
     let fresh = check.seal(*nonce, NAME.as_bytes(), b"")?;
     // Under the write lock: of two first users with two keys, one finds the other's constant.
-    let found = match store.read(|database| store::meta(database, NAME))? {
-        Some(found) => found,
-        None => store.write(|database| {
-            let failed = |source| store.failed(source);
-            if let Some(found) = store::meta(database, NAME).map_err(failed)? {
-                return Ok(found);
-            }
-            store::set_meta(database, NAME, &fresh).map_err(failed)?;
-            Ok::<_, StoreError>(fresh)
-        })?,
-    };
-    check.open(NAME.as_bytes(), &found).map(drop).map_err(|_| other())
+    let found = once(store, NAME, fresh)?;
+    let other = |_| AuthorityError::OtherKey { name: store.name() };
+    check.open(NAME.as_bytes(), &found).map(drop).map_err(other)
+}
+
+/// The key of the chains of the audit: made by the store's first user, sealed like credentials.
+fn audit_key(store: &dyn Store, vault: &Vault) -> Result<Secret, AuthorityError> {
+    const NAME: &str = "audit_key";
+    let random = |_: VaultError| AuthorityError::Random;
+    let fresh = Secret::new(vault::random::<32>().map_err(random)?.as_slice());
+    let fresh = vault.seal_secret(&[NAME], &fresh).map_err(random)?;
+    let found = once(store, NAME, fresh.to_bytes())?;
+    let damaged = || StoreError::damaged("key", NAME, VaultError::Open);
+    let found = vault::Sealed::from_bytes(&found).ok_or_else(damaged)?;
+    vault.open_secret(&[NAME], &found).map_err(|_| damaged().into())
+}
+
+/// What the store says by this name; `fresh`, if it says nothing yet.
+fn once(store: &dyn Store, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+    if let Some(found) = meta(&mut *store.begin(Intent::Read)?, name)? {
+        return Ok(found);
+    }
+    let mut tx = store.begin(Intent::Write)?;
+    rows::lock_meta(&mut *tx)?;
+    if let Some(found) = meta(&mut *tx, name)? {
+        return Ok(found);
+    }
+    set_meta(&mut *tx, name, &fresh)?;
+    tx.commit()?;
+    Ok(fresh)
+}
+
+/// A name for this process in the audit.
+fn instance() -> Result<String, AuthorityError> {
+    let mut bytes = [0; 8];
+    rand::fill(&mut bytes).map_err(|_| AuthorityError::Random)?;
+    Ok(hex::encode(bytes))
+}
+
+/// What the machine calls itself.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}:{}", name.trim(), std::process::id())
 }
 
 #[cfg(test)]

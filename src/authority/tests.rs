@@ -151,11 +151,9 @@ async fn a_store_is_shared_and_a_change_by_one_is_seen_by_the_other() {
     let source = two.source();
     let id = lend(&*source, "github").await.unwrap().id;
     let mut changes = source.changes();
-    // The watcher's first look counts as a change.
-    // It takes 100 ms; a busy machine may be late.
-    let limit = Duration::from_secs(5);
-    tokio::time::timeout(limit, changes.wait_for(|moved| *moved >= 1)).await.unwrap().unwrap();
     changes.mark_unchanged();
+    // It takes 100 ms; a busy machine may be late.
+    let limit = Duration::from_secs(20);
     for (change, there) in [("set", true), ("delete", false)] {
         match change {
             "set" => drop(one.set(&name("github"), fields(&[("access_token", "t2")]), None).unwrap()),
@@ -176,7 +174,7 @@ async fn a_row_that_was_edited_is_unusable() {
     authority.add(bearer("b", "tb")).unwrap();
     let source = authority.source();
     let edit = |sql: &str| {
-        let database = rusqlite::Connection::open(authority.path()).unwrap();
+        let database = rusqlite::Connection::open(authority.store_name()).unwrap();
         assert_eq!(database.execute(sql, []).unwrap(), 1);
     };
     edit("UPDATE connections SET bindings = replace(bindings, 'api.example.com', 'evil.example') WHERE name = 'a'");

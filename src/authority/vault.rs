@@ -5,13 +5,29 @@
 use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
-use super::store::Row;
+use super::rows::ConnectionRow;
 use crate::model::{Fields, Secret};
 use crate::sign::{SealError, Sealer};
 
-/// Seals and opens the credentials of connections.
+/// Seals and opens the credentials of connections, and other secrets of the store.
 pub(super) struct Vault {
-    wrap: Sealer,
+    current: MasterSeal,
+    others: Vec<MasterSeal>,
+}
+
+/// A master key as the vault uses it.
+pub(super) struct MasterSeal {
+    /// Tells it from other master keys, and nothing else about it.
+    pub(super) id: String,
+    pub(super) wrap: Sealer,
+}
+
+/// A sealed value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sealed {
+    pub(super) sealed: Vec<u8>,
+    pub(super) wrapped_key: Vec<u8>,
+    pub(super) key_id: String,
 }
 
 /// What keeps credentials from being sealed or opened.
@@ -35,23 +51,78 @@ impl From<SealError> for VaultError {
 }
 
 impl Vault {
-    pub(super) fn new(wrap: Sealer) -> Self {
-        Self { wrap }
+    /// A vault that seals under one master key, and opens under that and the others.
+    pub(super) fn new(current: MasterSeal, others: Vec<MasterSeal>) -> Self {
+        Self { current, others }
     }
 
     /// Seals fields into a row under a fresh data key. All else of the row stands already.
-    pub(super) fn seal(&self, row: &mut Row, fields: &Fields) -> Result<(), VaultError> {
-        let key = Secret::new(random::<32>()?.as_slice());
-        row.wrapped_key = self.wrap.seal(*random()?, &bound("key", row), key.expose())?;
-        row.sealed = Sealer::new(&key)?.seal(*random()?, &bound("fields", row), &encode(fields)?)?;
+    pub(super) fn seal(&self, row: &mut ConnectionRow, fields: &Fields) -> Result<(), VaultError> {
+        let sealed = self.seal_bytes(&|what| bound(what, row), &encode(fields)?)?;
+        row.take(sealed);
         Ok(())
     }
 
     /// Opens the fields of a row.
-    pub(super) fn open(&self, row: &Row) -> Result<Fields, VaultError> {
-        let key = self.wrap.open(&bound("key", row), &row.wrapped_key)?;
-        let plain = Sealer::new(&key)?.open(&bound("fields", row), &row.sealed)?;
+    pub(super) fn open(&self, row: &ConnectionRow) -> Result<Fields, VaultError> {
+        let plain = self.open_bytes(&|what| bound(what, row), &row.sealed, &row.wrapped_key, row.key_id.as_deref())?;
         decode(plain.expose()).ok_or(VaultError::Open)
+    }
+
+    /// Seals a secret of another kind, bound to these items: its kind and what it belongs to.
+    pub(super) fn seal_secret(&self, items: &[&str], secret: &Secret) -> Result<Sealed, VaultError> {
+        self.seal_bytes(&|what| bound_to(what, items), secret.expose())
+    }
+
+    /// Opens a secret of another kind.
+    pub(super) fn open_secret(&self, items: &[&str], sealed: &Sealed) -> Result<Secret, VaultError> {
+        let key_id = Some(sealed.key_id.as_str());
+        self.open_bytes(&|what| bound_to(what, items), &sealed.sealed, &sealed.wrapped_key, key_id)
+    }
+
+    fn seal_bytes(&self, bound: &dyn Fn(&str) -> Vec<u8>, plain: &[u8]) -> Result<Sealed, VaultError> {
+        let key = Secret::new(random::<32>()?.as_slice());
+        let wrapped_key = self.current.wrap.seal(*random()?, &bound("key"), key.expose())?;
+        let sealed = Sealer::new(&key)?.seal(*random()?, &bound("fields"), plain)?;
+        Ok(Sealed { sealed, wrapped_key, key_id: self.current.id.clone() })
+    }
+
+    fn open_bytes(
+        &self,
+        bound: &dyn Fn(&str) -> Vec<u8>,
+        sealed: &[u8],
+        wrapped_key: &[u8],
+        key_id: Option<&str>,
+    ) -> Result<Secret, VaultError> {
+        let bytes = bound("key");
+        let mut masters = self.masters().filter(|master| key_id.is_none_or(|id| master.id == id));
+        let key = masters.find_map(|master| master.wrap.open(&bytes, wrapped_key).ok()).ok_or(VaultError::Open)?;
+        Ok(Sealer::new(&key)?.open(&bound("fields"), sealed)?)
+    }
+
+    fn masters(&self) -> impl Iterator<Item = &MasterSeal> {
+        std::iter::once(&self.current).chain(&self.others)
+    }
+}
+
+impl Sealed {
+    /// All of it as bytes, for a place that is no row of its own.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for part in [self.key_id.as_bytes(), &self.wrapped_key, &self.sealed] {
+            bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
+            bytes.extend_from_slice(part);
+        }
+        bytes
+    }
+
+    /// Reads what `to_bytes` made.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (key_id, rest) = part(bytes)?;
+        let (wrapped_key, rest) = part(rest)?;
+        let (sealed, _) = part(rest)?;
+        let key_id = std::str::from_utf8(key_id).ok()?.to_owned();
+        Some(Self { sealed: sealed.to_vec(), wrapped_key: wrapped_key.to_vec(), key_id })
     }
 }
 
@@ -64,7 +135,7 @@ pub(super) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, VaultError>
 
 /// What a sealed value is bound to: a list whose items carry their lengths, so that no two rows
 /// give the same bytes. State and times of writing are left out: they change without the key.
-fn bound(what: &str, row: &Row) -> Vec<u8> {
+fn bound(what: &str, row: &ConnectionRow) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256);
     let mut item = |value: &[u8]| {
         bytes.extend_from_slice(&(value.len() as u64).to_be_bytes());
@@ -81,6 +152,21 @@ fn bound(what: &str, row: &Row) -> Vec<u8> {
     item(row.field_names.as_bytes());
     item(&row.version.to_be_bytes());
     item(row.expires_at.map(i64::to_be_bytes).as_ref().map_or(&[], |end| end.as_slice()));
+    // Rows of version 1 have neither.
+    if row.endpoints.is_some() || !row.user_id.is_empty() {
+        item(row.endpoints.as_deref().unwrap_or_default().as_bytes());
+        item(row.user_id.as_bytes());
+    }
+    bytes
+}
+
+/// What another secret is bound to, in the same form.
+fn bound_to(what: &str, items: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(128);
+    for item in ["nexus-sidecar secret 1", what].iter().chain(items) {
+        bytes.extend_from_slice(&(item.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(item.as_bytes());
+    }
     bytes
 }
 
@@ -120,18 +206,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::authority::store::State;
+    use crate::authority::rows::State;
 
     fn vault(byte: u8) -> Vault {
-        Vault::new(Sealer::new(&Secret::new(vec![byte; 32])).unwrap())
+        Vault::new(master(byte), vec![])
     }
 
-    fn row(id: &str) -> Row {
-        Row {
+    fn master(byte: u8) -> MasterSeal {
+        MasterSeal { id: format!("key-{byte}"), wrap: Sealer::new(&Secret::new(vec![byte; 32])).unwrap() }
+    }
+
+    fn row(id: &str) -> ConnectionRow {
+        ConnectionRow {
             id: id.into(),
             workspace: "local".into(),
             name: "github".into(),
-            provider: None,
             state: State::Active,
             version: 3,
             bindings: r#"[{"hosts":["api.github.com"]}]"#.into(),
@@ -141,13 +230,13 @@ mod tests {
             wrapped_key: vec![],
             created_at: 1,
             updated_at: 2,
-            expires_at: None,
+            ..ConnectionRow::default()
         }
     }
 
-    type Change = (&'static str, fn(&mut Row));
+    type Change = (&'static str, fn(&mut ConnectionRow));
 
-    fn sealed(id: &str, value: &str) -> Row {
+    fn sealed(id: &str, value: &str) -> ConnectionRow {
         let mut row = row(id);
         let mut fields = Fields::new();
         fields.insert("access_token", Secret::new(value));
@@ -158,7 +247,7 @@ mod tests {
     #[test]
     fn what_was_sealed_opens() {
         let mut row = sealed("1", "hunter2");
-        let value = |row: &Row| vault(7).open(row).unwrap().get("access_token").unwrap().expose().to_vec();
+        let value = |row: &ConnectionRow| vault(7).open(row).unwrap().get("access_token").unwrap().expose().to_vec();
         assert_eq!(value(&row), b"hunter2");
         row.state = State::Attention;
         row.updated_at = 99;
@@ -195,9 +284,9 @@ mod tests {
     fn values_cannot_be_moved_between_rows() {
         let (one, two) = (sealed("1", "a"), sealed("2", "b"));
         let mixes = [
-            Row { sealed: two.sealed.clone(), ..one.clone() },
-            Row { wrapped_key: two.wrapped_key.clone(), ..one.clone() },
-            Row { sealed: two.sealed, wrapped_key: two.wrapped_key, ..one.clone() },
+            ConnectionRow { sealed: two.sealed.clone(), ..one.clone() },
+            ConnectionRow { wrapped_key: two.wrapped_key.clone(), ..one.clone() },
+            ConnectionRow { sealed: two.sealed, wrapped_key: two.wrapped_key, ..one.clone() },
         ];
         for mixed in mixes {
             assert_eq!(vault(7).open(&mixed).unwrap_err(), VaultError::Open);

@@ -16,7 +16,7 @@ pub(super) fn open(config: &AuthorityConfig, clock: Arc<dyn Clock>) -> Result<Au
     let key = read_key(config, &reader).map_err(|error| Failure::because(&error))?;
     let authority = Authority::open(config, &key, clock).map_err(|error| Failure::because(&error))?;
     if authority.made() {
-        say(&format!("made the store {}", authority.path().display()));
+        say(&format!("made the store {}", authority.store_name()));
     }
     if let Some(file) = key.made() {
         say(&format!("made its key {}: without it, the store cannot be read", file.display()));

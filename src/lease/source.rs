@@ -103,6 +103,9 @@ pub enum LendError {
     /// A person has to look.
     #[error("the connection {0} needs attention")]
     Attention(ConnectionName),
+    /// An operator said that nothing is lent for now.
+    #[error("nothing is lent for now, the connection {0} included: the workspace is frozen")]
+    Frozen(ConnectionName),
     /// What is stored cannot be used.
     #[error("the connection {name} cannot be used: {why}")]
     Unusable {
@@ -119,6 +122,22 @@ pub enum LendError {
         /// What happened.
         why: String,
     },
+}
+
+impl LendError {
+    /// The reason as one word, for records.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "not_found",
+            Self::NotReady(_) => "not_ready",
+            Self::Revoked(_) => "revoked",
+            Self::Expired(_) => "expired",
+            Self::Attention(_) => "attention",
+            Self::Frozen(_) => "frozen",
+            Self::Unusable { .. } => "unusable",
+            Self::Unavailable { .. } => "unavailable",
+        }
+    }
 }
 
 impl From<LendError> for Refusal {
@@ -150,6 +169,10 @@ impl From<LendError> for Refusal {
             LendError::Attention(name) => {
                 (Code::AttentionRequired, format!("the connection \"{name}\" needs the attention of a person"))
             }
+            LendError::Frozen(_) => (
+                Code::AuthorityUnavailable,
+                "nothing is lent for now: an operator has frozen every connection".to_owned(),
+            ),
             LendError::Unusable { name, .. } => {
                 (Code::CredentialUnusable, format!("the credentials of the connection \"{name}\" cannot be used"))
             }

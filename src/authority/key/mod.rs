@@ -9,7 +9,7 @@ use aws_lc_rs::hkdf;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use zeroize::Zeroizing;
 
-use super::store::Store;
+use super::store::Sqlite;
 use crate::config::{AuthorityConfig, KeySource};
 use crate::model::Secret;
 use crate::sign::{SealError, Sealer};
@@ -112,7 +112,7 @@ pub enum KeyError {
 /// Reads the master key. A file and the salt of a passphrase are made on first use, but never
 /// while there is a store that another key sealed.
 pub fn read_key(config: &AuthorityConfig, reader: &KeyReader<'_>) -> Result<MasterKey, KeyError> {
-    let store = Store::is_in(&config.data_dir).then(|| Store::path_in(&config.data_dir));
+    let store = Sqlite::is_in(&config.data_dir).then(|| Sqlite::path_in(&config.data_dir));
     let mut made = None;
     let secret = match &config.key {
         KeySource::File(path) => {
@@ -175,12 +175,21 @@ impl MasterKey {
             Purpose::Check => b"nexus-sidecar check 1",
             Purpose::Ca => b"nexus-sidecar ca 1",
         };
+        Sealer::new(&Secret::new(self.expand(info)?.as_slice()))
+    }
+
+    /// What tells this key from others, and nothing else about it: 16 hex digits.
+    pub(super) fn id(&self) -> Result<String, SealError> {
+        Ok(hex::encode(&self.expand(b"nexus-sidecar key id 1")?[..8]))
+    }
+
+    fn expand(&self, info: &[u8]) -> Result<Zeroizing<[u8; 32]>, SealError> {
         let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"nexus-sidecar").extract(self.secret.expose());
         let mut key = Zeroizing::new([0; 32]);
         root.expand(&[info], hkdf::HKDF_SHA256)
             .and_then(|derived| derived.fill(&mut *key))
             .map_err(|_| SealError::Key)?;
-        Sealer::new(&Secret::new(key.as_slice()))
+        Ok(key)
     }
 }
 

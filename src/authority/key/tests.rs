@@ -62,7 +62,7 @@ fn a_file_that_others_may_read_and_what_is_no_key_are_refused() {
 #[test]
 fn no_new_key_is_made_for_an_old_store() {
     let folder = tempfile::tempdir().unwrap();
-    Store::open(folder.path()).unwrap();
+    Sqlite::open(folder.path()).unwrap();
     let path = folder.path().join("key");
     assert!(matches!(read_from(folder.path(), KeySource::File(path.clone())), Err(KeyError::Gone { .. })));
     assert!(!path.exists());
@@ -117,7 +117,7 @@ fn a_passphrase_is_asked_for_twice_at_first_and_once_later() {
     assert!(matches!(with(&["correct horse battery", "correct horse batteri"]), Err(KeyError::Passphrase(_))));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "a salt was left without a passphrase");
     let key = with(&["correct horse battery", "correct horse battery"]).unwrap();
-    Store::open(folder.path()).unwrap();
+    Sqlite::open(folder.path()).unwrap();
     assert_eq!(with(&["correct horse battery"]).unwrap(), key);
     assert_ne!(with(&["correct horse staple"]).unwrap(), key);
 }

@@ -1,4 +1,4 @@
-//! What is in the file: its identity, its versions, and how one becomes the next.
+//! The file's identity and its version, and how one version becomes the next.
 
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
@@ -7,40 +7,16 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::StoreError;
+use super::sqlite::failed;
 
 /// "nexs" in ASCII: what `file` and we recognise a store by.
 const APPLICATION_ID: i64 = 0x6e65_7873;
-
-/// Each step makes version N+1 of version N. A step that was released never changes.
-pub(super) const MIGRATIONS: &[&str] = &["
-    CREATE TABLE meta (
-        name TEXT PRIMARY KEY,
-        value BLOB NOT NULL
-    ) STRICT;
-    CREATE TABLE connections (
-        id TEXT PRIMARY KEY,
-        workspace TEXT NOT NULL,
-        name TEXT NOT NULL,
-        provider TEXT,
-        state TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        bindings TEXT NOT NULL,
-        owned INTEGER NOT NULL,
-        field_names TEXT NOT NULL,
-        sealed BLOB NOT NULL,
-        wrapped_key BLOB NOT NULL,
-        created_at INTEGER NOT NULL,
-        updated_at INTEGER NOT NULL,
-        expires_at INTEGER,
-        UNIQUE (workspace, name)
-    ) STRICT;
-"];
 
 /// Brings a store to the newest version that `migrations` know; a copy of an older one is put
 /// beside it first. Tells whether the store was new.
 pub(super) fn bring_up(database: &mut Connection, path: &Path, migrations: &[&str]) -> Result<bool, StoreError> {
     let known = migrations.len() as u64;
-    let newer = |found| StoreError::Newer { path: path.to_owned(), found, known };
+    let newer = |found| StoreError::Newer { name: path.display().to_string(), found, known };
     match version(database, path)? {
         found if found == known => return Ok(false),
         found if found > known => return Err(newer(found)),
@@ -51,7 +27,7 @@ pub(super) fn bring_up(database: &mut Connection, path: &Path, migrations: &[&st
     let doing = "bring up to date";
     let step = database
         .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(|source| StoreError::database(doing, path, source))?;
+        .map_err(|source| failed(doing, path, source))?;
     let found = version(&step, path)?;
     if found > known {
         return Err(newer(found));
@@ -61,14 +37,14 @@ pub(super) fn bring_up(database: &mut Connection, path: &Path, migrations: &[&st
     }
     for (index, sql) in (0_u64..).zip(migrations).skip_while(|(index, _)| *index < found) {
         step.execute_batch(sql).map_err(|source| StoreError::Migrate {
-            path: path.to_owned(),
+            name: path.display().to_string(),
             to: index + 1,
-            source,
+            source: source.into(),
         })?;
     }
     let marks = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {known};");
-    step.execute_batch(&marks).map_err(|source| StoreError::database(doing, path, source))?;
-    step.commit().map_err(|source| StoreError::database(doing, path, source))?;
+    step.execute_batch(&marks).map_err(|source| failed(doing, path, source))?;
+    step.commit().map_err(|source| failed(doing, path, source))?;
     Ok(found == 0)
 }
 
@@ -76,14 +52,14 @@ pub(super) fn bring_up(database: &mut Connection, path: &Path, migrations: &[&st
 fn version(database: &Connection, path: &Path) -> Result<u64, StoreError> {
     let number = |sql: &str| {
         let read = database.query_row(sql, [], |row| row.get::<_, i64>(0));
-        read.map_err(|source| StoreError::database("read", path, source))
+        read.map_err(|source| failed("read", path, source))
     };
     let (application, version) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
     let tables = number("SELECT count(*) FROM sqlite_schema")?;
     match (application, version, tables) {
         (0, 0, 0) => Ok(0),
         (APPLICATION_ID, 1.., _) => Ok(version.unsigned_abs()),
-        _ => Err(StoreError::Foreign { path: path.to_owned() }),
+        _ => Err(StoreError::Foreign { name: path.display().to_string() }),
     }
 }
 
@@ -99,7 +75,7 @@ fn back_up(path: &Path, version: u64) -> Result<PathBuf, StoreError> {
     file.map_err(|source| io("make", source))?;
     // A second connection reads what is committed while ours holds the write lock.
     let copied = Connection::open(path).and_then(|reader| reader.execute("VACUUM INTO ?1", [fresh.to_string_lossy()]));
-    copied.map_err(|source| StoreError::database("back up", path, source))?;
+    copied.map_err(|source| failed("back up", path, source))?;
     fs::rename(&fresh, &backup).map_err(|source| io("rename", source))?;
     Ok(backup)
 }

@@ -1,34 +1,34 @@
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::thread;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::watch;
 
-use super::{Identity, identity};
+use super::Hints;
+use super::sqlite::{Identity, identity};
 
 /// Between two looks: what one process changes, every other follows within a second.
 const PERIOD: Duration = Duration::from_millis(100);
 
 /// Starts the thread that looks. It asks for the file's identity and reads one number of SQLite's
-/// shared memory each time, and ends once nobody holds `moved`.
-pub(super) fn start(path: &Path, moved: &Arc<watch::Sender<u64>>) {
-    let (path, held) = (path.to_owned(), Arc::downgrade(moved));
-    let started = thread::Builder::new().name("store-watcher".into()).spawn(move || look(&path, &held));
+/// shared memory each time, and ends once nobody takes hints.
+pub(super) fn start(path: &Path, hints: Weak<Hints>) {
+    let path = path.to_owned();
+    let started = thread::Builder::new().name("store-watcher".into()).spawn(move || look(&path, &hints));
     if let Err(error) = started {
-        // Without the thread, a lease is asked for again at its deadline: within five minutes.
+        // Without the thread, whoever waits for hints looks for itself each second.
         tracing::error!(%error, "cannot watch the store: changes by other processes are seen late");
     }
 }
 
-fn look(path: &PathBuf, held: &Weak<watch::Sender<u64>>) {
+fn look(path: &PathBuf, hints: &Weak<Hints>) {
     let mut watcher = Watcher { path, database: None, seen: None, silent: false };
-    while let Some(moved) = held.upgrade() {
+    while let Some(hints) = hints.upgrade() {
         if watcher.has_moved() {
-            moved.send_modify(|number| *number += 1);
+            hints.give();
         }
-        drop(moved);
+        drop(hints);
         thread::sleep(PERIOD);
     }
 }

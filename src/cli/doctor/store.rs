@@ -47,7 +47,7 @@ fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<(Finding, Vec<Connect
     let authority =
         store::open(&config.authority, Arc::clone(clock)).map_err(|failure| Finding::fail(OF, failure.message()))?;
     let connections = authority.list().map_err(|error| Finding::fail(OF, error.to_string()))?;
-    let said = format!("{} opens with its key; connections: {}", authority.path().display(), connections.len());
+    let said = format!("{} opens with its key; connections: {}", authority.store_name(), connections.len());
     Ok((Finding::ok(OF, said), connections))
 }
 
