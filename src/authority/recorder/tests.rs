@@ -21,13 +21,15 @@ fn fixture() -> Fixture {
     Fixture { _folder: folder, store, recorder }
 }
 
+type Job = fn(&mut Work<'_>) -> Result<i64, StoreError>;
+
 fn key() -> Secret {
     Secret::new([9; 32])
 }
 
 impl Fixture {
     /// Hands in several changes at once, so that they may share a group; answers their results.
-    fn write_all(&self, changes: Vec<fn(&mut Work<'_>) -> Result<i64, StoreError>>) -> Vec<Result<i64, StoreError>> {
+    fn write_all(&self, changes: Vec<Job>) -> Vec<Result<i64, StoreError>> {
         let (sender, results) = mpsc::channel();
         let count = changes.len();
         for (place, change) in changes.into_iter().enumerate() {
