@@ -1,6 +1,8 @@
-//! Signs. Pure functions: SigV4, HMAC, and the seal of the vault. No clock, no randomness, no I/O.
+//! Signs, and verifies what issuers signed. Pure functions: SigV4, HMAC, JWT, and the seal of the
+//! vault. No clock, no randomness, no I/O.
 
 mod hmac;
+pub mod jwt;
 mod seal;
 mod sigv4;
 #[cfg(test)]
