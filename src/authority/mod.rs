@@ -20,6 +20,7 @@ use crate::model::{Secret, Workspace};
 use crate::sign::{SealError, Sealer};
 use crate::telemetry::Clock;
 
+mod access;
 mod chain;
 mod connections;
 mod contract;
@@ -33,6 +34,7 @@ mod rows;
 mod store;
 mod vault;
 
+pub use access::{ApiKey, Scope};
 pub use connections::{Connection, ConnectionError, NewConnection};
 pub use key::{KeyError, KeyReader, MasterKey, read_key};
 pub use record::Actor;

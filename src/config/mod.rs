@@ -21,8 +21,9 @@ pub use environment::Environment;
 pub use key::KeySource;
 pub use problem::{At, Located, Problem, Problems};
 pub use sidecar::{
-    ANONYMOUS, AgentConfig, AuditConfig, AuditMode, AuthorityConfig, Config, Limits, Listen, LogConfig, LogFormat,
-    Timeouts, UpstreamConfig,
+    ANONYMOUS, AccessConfig, AgentConfig, AgentsFrom, AuditConfig, AuditMode, AuthorityConfig, ClientConfig,
+    ClientName, Config, IssuerConfig, KeysFrom, Limits, Listen, LogConfig, LogFormat, ScopeConfig, Timeouts,
+    UpstreamConfig,
 };
 pub use units::time as duration;
 pub use watch::FileSet;

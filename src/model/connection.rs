@@ -25,6 +25,13 @@ impl fmt::Debug for Workspace {
     }
 }
 
+/// Tells whether a text can be the name of an agent: 1 to 100 printable ASCII characters, without
+/// `:` (it is the user of a proxy URL) and `*`, and without blanks at its ends.
+pub fn is_agent_name(text: &str) -> bool {
+    let good = |b: u8| (0x20..0x7f).contains(&b) && b != b':' && b != b'*';
+    (1..=100).contains(&text.len()) && text.bytes().all(good) && text.trim() == text
+}
+
 /// The name of a connection, as rules and commands say it: lower-case letters, digits, `.`,
 /// `_` and `-`, 1 to 64 of them, starting with a letter or a digit.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -24,7 +24,7 @@ mod variables;
 
 pub use cause::Cause;
 pub use code::Code;
-pub use connection::{Binding, BindingError, Bindings, ConnectionName, NameError, Workspace};
+pub use connection::{Binding, BindingError, Bindings, ConnectionName, NameError, Workspace, is_agent_name};
 pub use destination::{Destination, DestinationError, HostPort, Scheme};
 pub use facts::{Facts, IntentFacts, OutcomeFacts, Stages, Target};
 pub use fields::Fields;

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SanType,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -61,4 +62,13 @@ impl Zone {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config
     }
+}
+
+/// A certificate of these names alone, in DER, signed by itself.
+pub(crate) fn leaf_named(dns: &[&str], uris: &[&str]) -> Vec<u8> {
+    let mut params = CertificateParams::default();
+    let dns = dns.iter().map(|name| SanType::DnsName((*name).try_into().unwrap()));
+    let uris = uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap()));
+    params.subject_alt_names = dns.chain(uris).collect();
+    params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
 }

@@ -10,9 +10,11 @@ mod ca_dir;
 #[cfg(test)]
 pub(crate) mod for_tests;
 mod leaves;
+mod names;
 mod pem;
 mod roots;
 
 pub use ca::{Ca, CaError};
 pub use leaves::Leaves;
+pub use names::LeafNames;
 pub use roots::{Roots, RootsError};

@@ -1,5 +1,6 @@
 //! `nexus-sidecar.yaml`: as written -> checked and complete.
 
+mod access;
 mod checks;
 mod defaults;
 mod load;
@@ -14,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::access::{AccessConfig, AgentsFrom, ClientConfig, ClientName, IssuerConfig, KeysFrom, ScopeConfig};
 use super::KeySource;
 use crate::model::{ConnectionName, Host};
 

@@ -111,7 +111,7 @@ impl<'a> Unverified<'a> {
     }
 
     /// Verifies the signature, then issuer, audience and times; gives the claims.
-    pub fn verify(self, keys: &Jwks, expected: &Expected<'_>) -> Result<Claims, JwtError> {
+    pub fn verify(&self, keys: &Jwks, expected: &Expected<'_>) -> Result<Claims, JwtError> {
         let fitting = keys.fitting(self.key.as_deref(), self.algorithm);
         if fitting.is_empty() {
             let known = self.key.as_ref().is_none_or(|id| keys.knows(id));
@@ -125,7 +125,7 @@ impl<'a> Unverified<'a> {
         }
         check_audience(&self.claims, expected.audience)?;
         check_times(&self.claims, expected.now)?;
-        Ok(Claims(self.claims))
+        Ok(Claims(self.claims.clone()))
     }
 }
 
