@@ -34,6 +34,24 @@ pub enum DialError {
         /// What it is for.
         kind: Kind,
     },
+    /// Every address is special, and the networks for calls on the word of data hold none.
+    #[error("{destination} resolves to {ip}, a {kind} address that authority.networks does not list")]
+    NotListed {
+        /// What was asked for.
+        destination: Destination,
+        /// The first address.
+        ip: IpAddr,
+        /// What it is for.
+        kind: Kind,
+    },
+    /// Data named a public address without TLS.
+    #[error("{destination} resolves to {ip}, a public address: data alone sends nothing there in cleartext")]
+    Cleartext {
+        /// What was asked for.
+        destination: Destination,
+        /// The first address.
+        ip: IpAddr,
+    },
     /// It is one of our own listeners.
     #[error("{destination} resolves to {ip}, where this sidecar listens itself")]
     Own {
@@ -106,6 +124,14 @@ impl From<DialError> for Refusal {
                 "the destination resolves to an address that is not allowed: networks: in the rule must list it"
                     .to_owned(),
             ),
+            DialError::NotListed { .. } => (
+                Code::PolicyDenied,
+                "the destination resolves to an address that is not allowed: authority.networks must list it"
+                    .to_owned(),
+            ),
+            DialError::Cleartext { destination, .. } => {
+                (Code::PolicyDenied, format!("nothing is sent to {destination} in cleartext"))
+            }
             DialError::Own { .. } => (Code::PolicyDenied, "the destination is this sidecar itself".to_owned()),
             DialError::Connect { destination, source } => {
                 (Code::UpstreamFailed, format!("no connection to {destination}: {}", connect_reason(source)))
@@ -115,7 +141,9 @@ impl From<DialError> for Refusal {
         };
         let cause = match error {
             DialError::Resolve { .. } => Cause::Name,
-            DialError::Forbidden { ip, .. } => Cause::Address(ip),
+            DialError::Forbidden { ip, .. } | DialError::NotListed { ip, .. } | DialError::Cleartext { ip, .. } => {
+                Cause::Address(ip)
+            }
             DialError::Own { .. } => Cause::Own,
             DialError::Connect { .. } => Cause::Connect,
             DialError::Tls { source, .. } if is_certificate(&source) => Cause::Certificate,

@@ -3,9 +3,11 @@
 //!
 //! It never connects to an address that was not vetted in the same call, never resolves a name a
 //! second time, never skips the verification of a certificate, and reads no proxy variable of
-//! the environment. Next: `address` for what is public, `vetted` for who may go elsewhere.
+//! the environment. Next: `address` for what is public, `vetted` for who may go elsewhere, `call`
+//! for requests of our own.
 
 mod address;
+mod call;
 mod client;
 mod connect;
 mod error;
@@ -29,6 +31,7 @@ use crate::model::{Destination, Host};
 use crate::tls::Roots;
 
 pub use address::Kind;
+pub use call::{Answer, Call, CallError, Caller, Kept, Line, Streamed};
 pub use error::{DialError, Stage};
 pub use names::resolve_without_plugins;
 pub use probe::probe;
@@ -41,6 +44,9 @@ pub enum Word<'a> {
     Rule(&'a [IpNet]),
     /// The operator's configuration: as resolved.
     Operator,
+    /// Data's, such as a provider's token endpoint: public addresses over TLS, and the networks
+    /// that the operator lists for such calls.
+    Data(&'a [IpNet]),
 }
 
 /// The protocols offered to a destination.

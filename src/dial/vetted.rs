@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use ipnet::IpNet;
 
 use super::{DialError, Kind, Word};
-use crate::model::Destination;
+use crate::model::{Destination, Scheme};
 
 /// A resolved address that was classified and allowed; it and no other is dialled.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) fn vet(
     for address in found {
         // A mapped address would be dialled over IPv4, so it is treated, and dialled, as that.
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        match refuse(address, word, own) {
+        match refuse(destination, address, word, own) {
             None => vetted.push(Vetted(address)),
             Some(why) => {
                 first_refused.get_or_insert((address.ip(), why));
@@ -40,6 +40,8 @@ pub(super) fn vet(
             let destination = destination.clone();
             Err(match why {
                 Why::Kind(kind) => DialError::Forbidden { destination, ip, kind },
+                Why::NotListed(kind) => DialError::NotListed { destination, ip, kind },
+                Why::Cleartext => DialError::Cleartext { destination, ip },
                 Why::Own => DialError::Own { destination, ip },
             })
         }
@@ -49,22 +51,29 @@ pub(super) fn vet(
 
 enum Why {
     Kind(Kind),
+    NotListed(Kind),
+    Cleartext,
     Own,
 }
 
-fn refuse(address: SocketAddr, word: Word<'_>, own: &[SocketAddr]) -> Option<Why> {
-    let Word::Rule(networks) = word else { return None };
+fn refuse(destination: &Destination, address: SocketAddr, word: Word<'_>, own: &[SocketAddr]) -> Option<Why> {
+    let (Word::Rule(networks) | Word::Data(networks)) = word else { return None };
     if own.iter().any(|own| is_own(address, *own)) {
         return Some(Why::Own);
     }
     let kind = Kind::of(address.ip());
-    let allowed = match kind {
-        Kind::Public => true,
+    let listed = match kind {
         // A wide network may hold a metadata address by accident; its own name may not.
         Kind::Metadata => networks.iter().any(|net| is_single(net) && holds(net, address.ip())),
         _ => networks.iter().any(|net| holds(net, address.ip())),
     };
-    (!allowed).then_some(Why::Kind(kind))
+    match (word, kind) {
+        _ if listed => None,
+        (Word::Data(_), Kind::Public) if destination.scheme() == Scheme::Http => Some(Why::Cleartext),
+        (_, Kind::Public) => None,
+        (Word::Data(_), kind) => Some(Why::NotListed(kind)),
+        (_, kind) => Some(Why::Kind(kind)),
+    }
 }
 
 fn is_single(net: &IpNet) -> bool {
@@ -98,7 +107,7 @@ fn is_local(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Host, Scheme};
+    use crate::model::Host;
 
     fn destination() -> Destination {
         Destination::new(Scheme::Https, Host::parse("api.test").unwrap(), 443)
@@ -132,6 +141,40 @@ mod tests {
         assert_eq!(allowed(&["fd00:ec2::254"], &["fd00::/8"]), [""; 0]);
         assert_eq!(allowed(&["fd00:ec2::254"], &["fd00:ec2::254/128"]), ["fd00:ec2::254"]);
         assert_eq!(allowed(&["64:ff9b::a9fe:a9fe"], &["64:ff9b::/96"]), [""; 0]);
+    }
+
+    #[test]
+    fn data_reaches_public_addresses_over_tls_and_else_what_is_listed() {
+        let networks: Vec<IpNet> =
+            ["10.0.0.0/16", "9.9.9.0/24", "169.254.0.0/16"].iter().map(|net| net.parse().unwrap()).collect();
+        let https = destination();
+        let http = Destination::new(Scheme::Http, Host::parse("api.test").unwrap(), 80);
+        let ask = |destination: &Destination, ips: &[&str], own: &[SocketAddr]| {
+            let found = ips.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), destination.port())).collect();
+            match vet(destination, found, Word::Data(&networks), own) {
+                Ok(vetted) => vetted.iter().map(|one| one.address().ip().to_string()).collect::<Vec<_>>().join(" "),
+                Err(DialError::NotListed { kind, .. }) => format!("not listed: {kind}"),
+                Err(DialError::Cleartext { .. }) => "cleartext".to_owned(),
+                Err(DialError::Own { .. }) => "own".to_owned(),
+                Err(other) => other.to_string(),
+            }
+        };
+        for (ips, over_tls, plain) in [
+            (&["1.1.1.1"][..], "1.1.1.1", "cleartext"),
+            (&["9.9.9.9"], "9.9.9.9", "9.9.9.9"),
+            (&["10.0.0.1"], "10.0.0.1", "10.0.0.1"),
+            (&["10.1.0.1"], "not listed: private", "not listed: private"),
+            (&["127.0.0.1"], "not listed: loopback", "not listed: loopback"),
+            (&["169.254.169.254"], "not listed: cloud metadata", "not listed: cloud metadata"),
+            (&["127.0.0.1", "1.1.1.1", "10.0.0.1"], "1.1.1.1 10.0.0.1", "10.0.0.1"),
+        ] {
+            assert_eq!(
+                (ask(&https, ips, &[]), ask(&http, ips, &[])),
+                (over_tls.to_owned(), plain.to_owned()),
+                "{ips:?}"
+            );
+        }
+        assert_eq!(ask(&https, &["10.0.0.1"], &["10.0.0.1:443".parse().unwrap()]), "own");
     }
 
     #[test]

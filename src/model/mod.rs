@@ -20,6 +20,7 @@ mod refusal;
 mod secret;
 mod strategy;
 mod trace;
+mod url;
 mod variables;
 
 pub use cause::Cause;
@@ -39,4 +40,5 @@ pub use refusal::Refusal;
 pub use secret::Secret;
 pub use strategy::{Algorithm, BasicUser, DigestEncoding, Strategy, StrategyError};
 pub use trace::TraceId;
+pub use url::{Url, UrlError};
 pub use variables::{KEY_VARIABLES, is_key_variable};
