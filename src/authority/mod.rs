@@ -28,6 +28,8 @@ mod event;
 mod feed;
 mod key;
 mod lend;
+#[cfg_attr(not(test), expect(dead_code, reason = "the work on a connection's life is about to call it"))]
+mod oauth2;
 mod record;
 mod recorder;
 mod rows;

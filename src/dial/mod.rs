@@ -11,6 +11,8 @@ mod call;
 mod client;
 mod connect;
 mod error;
+#[cfg(test)]
+pub(crate) mod for_tests;
 mod names;
 mod probe;
 mod resolve;
