@@ -21,6 +21,7 @@ use crate::sign::{SealError, Sealer};
 use crate::telemetry::Clock;
 
 mod access;
+pub mod api;
 mod chain;
 mod connections;
 mod contract;

@@ -11,6 +11,8 @@ use crate::dial;
 
 mod audit;
 #[cfg(feature = "authority")]
+mod authority;
+#[cfg(feature = "authority")]
 mod ca;
 mod client;
 mod completions;
@@ -34,6 +36,7 @@ mod proxy;
 mod ready;
 mod run;
 mod start;
+mod stop;
 #[cfg(feature = "authority")]
 mod store;
 mod why;
@@ -97,6 +100,8 @@ enum Command {
     #[cfg(feature = "authority")]
     Connection(connection::Args),
     Provider(provider::Args),
+    #[cfg(feature = "authority")]
+    Authority(authority::Args),
     Policy(policy::Args),
     Why(why::Args),
     Audit(audit::Args),
@@ -120,6 +125,8 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "authority")]
         Command::Connection(args) => connection::run(args),
         Command::Provider(args) => provider::run(&args),
+        #[cfg(feature = "authority")]
+        Command::Authority(args) => authority::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Why(args) => why::run(&args),
         Command::Audit(args) => audit::run(args),

@@ -5,10 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
-
 use super::failure::{Failure, finish};
+use super::stop::Stop;
 use super::{environment, exit, harden, start};
 use crate::app::{self, Bound, Ground, Parts, Reloader};
 use crate::audit::Audit;
@@ -112,33 +110,16 @@ fn gate(config: &Config) -> Result<Gate, Failure> {
 
 /// Serves until a signal, and drains.
 async fn serve(ground: Ground, parts: Parts, file: PathBuf, renew: Option<Renew>) -> Result<(), Failure> {
-    let mut stop = Stop::listen()?;
+    let stop = Stop::listen()?;
     let follower = reload::Follower::new(file, &parts.config, &parts.metrics)?;
     let bound = app::bind_on(ground, parts).map_err(|error| Failure::because(&error))?;
     announce(&bound);
     let following = tokio::spawn(follower.follow(bound.reloader()));
     let renewing = tokio::spawn(renew_ca(renew, bound.reloader()));
-    let (drain, drained) = oneshot::channel::<()>();
-    let mut serving = tokio::spawn(bound.run(async {
-        let _ = drained.await;
-    }));
-    let ended = tokio::select! {
-        ended = &mut serving => ended,
-        () = stop.asked() => {
-            tracing::info!("draining");
-            let _ = drain.send(());
-            tokio::select! {
-                ended = &mut serving => ended,
-                () = stop.asked() => {
-                    tracing::warn!("a second signal ends the drain");
-                    Ok(())
-                }
-            }
-        }
-    };
+    let ended = stop.serve(|asked| bound.run(async { drop(asked.await) })).await;
     following.abort();
     renewing.abort();
-    ended.map_err(|_| Failure::failed("the sidecar stopped serving; the log has the reason"))
+    ended.map(drop)
 }
 
 /// Looks after the CA for as long as the service runs: its successor is published ten days ahead
@@ -156,24 +137,4 @@ async fn renew_ca(renew: Option<Renew>, reloader: Reloader) {
 
 fn announce(bound: &Bound) {
     tracing::info!(proxy = ?bound.proxy(), admin = ?bound.admin(), health = ?bound.health(), "listening");
-}
-
-/// The signals that end a service.
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stop {
-    fn listen() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot listen to signals: {error}")));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

@@ -22,8 +22,8 @@ pub use key::KeySource;
 pub use problem::{At, Located, Problem, Problems};
 pub use sidecar::{
     ANONYMOUS, AccessConfig, AgentConfig, AgentsFrom, AuditConfig, AuditMode, AuthorityConfig, ClientConfig,
-    ClientName, Config, IssuerConfig, KeysFrom, Limits, Listen, LogConfig, LogFormat, ScopeConfig, Timeouts,
-    UpstreamConfig,
+    ClientName, Config, IssuerConfig, KeysFrom, Limits, Listen, LogConfig, LogFormat, Rate, ScopeConfig, ServiceConfig,
+    ServiceLimits, ServiceTls, Timeouts, UpstreamConfig,
 };
 pub use units::time as duration;
 pub use watch::FileSet;

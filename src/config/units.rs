@@ -1,4 +1,4 @@
-//! Sizes and times as people write them: `64KiB`, `10MiB`, `500ms`, `30s`, `5m`, `1h`.
+//! Sizes, times and rates as people write them: `64KiB`, `10MiB`, `500ms`, `30s`, `5m`, `1h`, `600/minute`.
 
 use std::time::Duration;
 
@@ -29,6 +29,21 @@ pub fn time(text: &str) -> Option<Duration> {
     number.checked_mul(seconds).map(Duration::from_secs)
 }
 
+/// Reads a rate: a whole number, not 0, by `second`, `minute` or `hour`.
+pub(super) fn rate(text: &str) -> Option<(u32, Duration)> {
+    let (count, per) = text.split_once('/')?;
+    let seconds = match per.trim() {
+        "second" => 1,
+        "minute" => 60,
+        "hour" => 3600,
+        _ => return None,
+    };
+    let count = count.trim();
+    let digits = count.bytes().all(|byte| byte.is_ascii_digit());
+    let count = count.parse().ok().filter(|count| digits && *count > 0)?;
+    Some((count, Duration::from_secs(seconds)))
+}
+
 fn split(text: &str) -> Option<(u64, &str)> {
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -39,6 +54,23 @@ fn split(text: &str) -> Option<(u64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates() {
+        for (text, want) in [
+            ("600/minute", Some((600, 60))),
+            ("1 / second", Some((1, 1))),
+            ("5/hour", Some((5, 3600))),
+            ("0/minute", None),
+            ("+1/minute", None),
+            ("1.5/minute", None),
+            ("99999999999/minute", None),
+            ("60", None),
+            ("60/m", None),
+        ] {
+            assert_eq!(rate(text), want.map(|(count, per)| (count, Duration::from_secs(per))), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_and_times() {

@@ -18,8 +18,8 @@ use crate::app::{self, Parts};
 use crate::audit::Audit;
 use crate::authority::{Authority, MasterKey, NewConnection};
 use crate::config::{
-    AuditConfig, AuditMode, AuthorityConfig, Config, Document, KeySource, Limits, Listen, LogConfig, Timeouts,
-    UpstreamConfig,
+    AuditConfig, AuditMode, AuthorityConfig, Config, Document, KeySource, Limits, Listen, LogConfig, ServiceConfig,
+    Timeouts, UpstreamConfig,
 };
 use crate::identity::Gate;
 use crate::model::{Binding, ConnectionName, Fields, HostPattern, Secret, Strategy};
@@ -101,6 +101,7 @@ fn config(folder: &Path, services: &Services) -> Result<Config, DemoError> {
         file: None,
         listen: Listen { proxy: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], ..Listen::default() },
         authority: AuthorityConfig { key: KeySource::File(data_dir.join("key")), data_dir },
+        service: ServiceConfig::default(),
         ca_dir: folder.join("ca"),
         upstream: UpstreamConfig {
             ca_files: vec![ca_file],

@@ -13,8 +13,10 @@ mod leaves;
 mod names;
 mod pem;
 mod roots;
+mod service;
 
 pub use ca::{Ca, CaError};
 pub use leaves::Leaves;
 pub use names::LeafNames;
 pub use roots::{Roots, RootsError};
+pub use service::{ServerTlsError, server_tls};

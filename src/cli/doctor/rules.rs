@@ -110,6 +110,14 @@ pub(super) fn settings(config: &Config) -> Vec<Finding> {
                 .then("keep that network to agents alone, or listen on loopback"),
         );
     }
+    if config.service.cleartext {
+        let what = "`authority.cleartext: true` sends keys and credentials unencrypted to other machines";
+        found.push(Finding::warn("cleartext", what).then("give it a certificate under `authority.tls`"));
+    }
+    if let Err(problems) = config.check_for_authority() {
+        let warn = |problem: &_| Finding::warn("authority", format!("`authority serve` would not start: {problem}"));
+        found.extend(problems.0.iter().map(warn));
+    }
     if config.file.is_some()
         && let Err(problems) = config.check_for_proxy()
     {

@@ -37,6 +37,30 @@ impl Config {
         if self.policy.is_empty() {
             messages.push("there is no policy, so that nothing would be allowed: name files under `policy`".to_owned());
         }
+        self.problems(messages)
+    }
+
+    /// Checks what serving the Authority asks of a configuration beyond its being well-formed.
+    ///
+    /// # Errors
+    /// Everything that keeps `authority serve` from starting with it.
+    pub fn check_for_authority(&self) -> Result<(), Problems> {
+        let mut messages = Vec::new();
+        let service = &self.service;
+        if service.listen.is_empty() {
+            messages.push("`authority.listen` names no address".to_owned());
+        }
+        let far = service.listen.iter().find(|address| !address.ip().is_loopback());
+        if let (Some(address), None, false) = (far, &service.tls, service.cleartext) {
+            messages.push(format!(
+                "the Authority would send credentials in the clear on {address}: give it a certificate under \
+                 `authority.tls`, listen on loopback, or say `authority.cleartext: true`"
+            ));
+        }
+        self.problems(messages)
+    }
+
+    fn problems(&self, messages: Vec<String>) -> Result<(), Problems> {
         if messages.is_empty() {
             return Ok(());
         }

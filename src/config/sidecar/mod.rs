@@ -7,6 +7,7 @@ mod load;
 mod overrides;
 mod reader;
 mod sections;
+mod service;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::access::{AccessConfig, AgentsFrom, ClientConfig, ClientName, IssuerConfig, KeysFrom, ScopeConfig};
+pub use self::service::{Rate, ServiceConfig, ServiceLimits, ServiceTls};
 use super::KeySource;
 use crate::model::{ConnectionName, Host};
 
@@ -32,6 +34,8 @@ pub struct Config {
     pub listen: Listen,
     /// The embedded Authority.
     pub authority: AuthorityConfig,
+    /// How `authority serve` serves it.
+    pub service: ServiceConfig,
     /// `ca.dir`: where the interception CA of `proxy` is kept.
     pub ca_dir: PathBuf,
     /// How destinations are reached.

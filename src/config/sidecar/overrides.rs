@@ -6,7 +6,7 @@ use crate::config::yaml::{Content, Entry, Findings, Node, did_you_mean};
 const PREFIX: &str = "NEXUS_SIDECAR__";
 
 /// Every scalar, and every list of scalars (written with commas). `*` is a name of the user's.
-const KNOWN: [&str; 45] = [
+const KNOWN: [&str; 53] = [
     "listen.proxy,",
     "listen.admin,",
     "listen.health,",
@@ -16,6 +16,15 @@ const KNOWN: [&str; 45] = [
     "authority.key.fd",
     "authority.key.passphrase",
     "authority.key.command,",
+    "authority.listen,",
+    "authority.tls.cert_file",
+    "authority.tls.key_file",
+    "authority.tls.client_ca_file",
+    "authority.cleartext",
+    "authority.limits.rate",
+    "authority.limits.leases",
+    "authority.limits.unauthenticated",
+    "authority.limits.connections",
     "ca.dir",
     "upstream.ca_files,",
     "upstream.hosts.*",
@@ -51,7 +60,6 @@ const KNOWN: [&str; 45] = [
     // Not enforced yet: reading the section says so.
     "listen.transparent,",
     "limits.replay",
-    "authority.listen",
     "sources.*.url",
 ];
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
+use super::service::{self, ServiceConfig};
 use super::{AuditConfig, AuditMode, Limits, Listen, LogConfig, LogFormat, Timeouts, UpstreamConfig};
 use crate::config::KeySource;
 use crate::config::yaml::{Content, Fields, Node};
@@ -62,19 +63,21 @@ pub(super) fn sources(node: &Node, reader: &mut Reader<'_>) -> Option<(String, P
     found
 }
 
-/// Where the master key comes from.
-pub(super) fn authority(node: Option<&Node>, data_dir: &Path, reader: &mut Reader<'_>) -> KeySource {
+/// Where the master key comes from, and how the Authority is served.
+pub(super) fn authority(node: Option<&Node>, data_dir: &Path, reader: &mut Reader<'_>) -> (KeySource, ServiceConfig) {
     let default = KeySource::File(data_dir.join("key"));
-    let Some(mut fields) = node.and_then(|node| Fields::open(node, reader.findings)) else { return default };
+    let Some(mut fields) = node.and_then(|node| Fields::open(node, reader.findings)) else {
+        return (default, ServiceConfig::default());
+    };
     if let Some(node) = fields.get("store")
         && node.text(reader.findings).is_some_and(|store| store != "sqlite")
     {
         reader.findings.with(node, "`store` is sqlite; any other is not available yet");
     }
     let key = fields.get("key").and_then(|node| key(node, reader));
-    fields.refuse(&["listen"], reader.findings);
-    fields.finish(&["listen"], reader.findings);
-    key.unwrap_or(default)
+    let service = service::read(&mut fields, reader);
+    fields.finish(&[], reader.findings);
+    (key.unwrap_or(default), service)
 }
 
 fn key(node: &Node, reader: &mut Reader<'_>) -> Option<KeySource> {

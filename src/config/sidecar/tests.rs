@@ -25,7 +25,13 @@ listen:
   proxy: [127.0.0.1:14101, "[::1]:14101"]
   admin: 127.0.0.1:14100
   health: 0.0.0.0:14102
-authority: { store: sqlite, key: { command: [pass, show, nexus] } }
+authority:
+  store: sqlite
+  key: { command: [pass, show, nexus] }
+  listen: [0.0.0.0:14110, "[::1]:14110"]
+  tls: { cert_file: tls.crt, key_file: /tls.key, client_ca_file: /clients.crt }
+  cleartext: true
+  limits: { rate: 10/second, leases: 20/minute, unauthenticated: 30/hour, connections: 40 }
 ca: { dir: /var/ca }
 upstream:
   ca_files: [extra.pem]
@@ -79,6 +85,16 @@ fn every_key_is_read() {
     assert_eq!(config.listen.health, ["0.0.0.0:14102".parse().unwrap()]);
     let words = ["pass", "show", "nexus"].map(str::to_owned).to_vec();
     assert_eq!(config.authority, AuthorityConfig { data_dir: "/home/u/store".into(), key: KeySource::Command(words) });
+    let tls = ServiceTls {
+        cert_file: folder.join("tls.crt"),
+        key_file: "/tls.key".into(),
+        client_ca_file: Some("/clients.crt".into()),
+    };
+    let rate = |count, seconds| Rate { count, per: Duration::from_secs(seconds) };
+    let (rate, leases, unauthenticated) = (rate(10, 1), rate(20, 60), rate(30, 3600));
+    let limits = ServiceLimits { rate, leases, unauthenticated, connections: 40 };
+    let listen = vec!["0.0.0.0:14110".parse().unwrap(), "[::1]:14110".parse().unwrap()];
+    assert_eq!(config.service, ServiceConfig { listen, tls: Some(tls), cleartext: true, limits });
     assert_eq!(config.upstream.ca_files, [folder.join("extra.pem")]);
     assert_eq!(config.upstream.hosts[&Host::parse("api.test").unwrap()].to_string(), "127.0.0.2");
     assert_eq!((config.upstream.max_idle_per_key, config.upstream.max_idle), (7, 70));
@@ -210,4 +226,22 @@ fn what_a_reload_cannot_change() {
     assert_eq!(changed.needs_restart(&old), ["listen", "sources", "ca", "upstream"]);
     let agents = new(FULL.replace("triage-bot", "other").replace("extra.pem", "/same.pem"));
     assert_eq!(agents.needs_restart(&old), ["upstream"]);
+}
+
+#[test]
+fn what_the_authority_asks() {
+    let complain =
+        |text: &str| match load(&format!("version: 1\nauthority: {{ {text} }}")).unwrap().check_for_authority() {
+            Ok(()) => String::new(),
+            Err(problems) => problems.to_string(),
+        };
+    for good in [
+        "listen: 127.0.0.1:1",
+        "listen: [127.0.0.1:1, '[::1]:1']",
+        "listen: 0.0.0.0:1, cleartext: true",
+        "listen: 0.0.0.0:1, tls: { cert_file: c, key_file: k }",
+    ] {
+        assert_eq!(complain(good), "", "{good}");
+    }
+    assert!(complain("listen: [127.0.0.1:1, 0.0.0.0:2]").contains("in the clear on 0.0.0.0:2"));
 }

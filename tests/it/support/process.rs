@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -98,16 +99,14 @@ impl Ended {
     }
 }
 
-/// A long-running sidecar; dropping it kills it.
-pub struct Proxy {
-    pub agent: Agent,
-    pub admin: SocketAddr,
+/// A long-running process; dropping it kills it.
+pub struct Running {
     child: Child,
     log: Arc<Mutex<String>>,
 }
 
-impl Proxy {
-    fn start(mut command: Command) -> Self {
+impl Running {
+    pub fn start(mut command: Command) -> Self {
         let mut child = command.env("NO_COLOR", "1").stderr(Stdio::piped()).spawn().unwrap();
         let log: Arc<Mutex<String>> = Arc::default();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -117,15 +116,15 @@ impl Proxy {
                 kept.lock().unwrap().push_str(&format!("{line}\n"));
             }
         });
-        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        let agent = Agent { proxy: unknown, trust: String::new(), credentials: None };
-        let mut proxy = Self { agent, admin: unknown, child, log };
-        proxy.says("listening");
-        let log = proxy.log();
-        let address = |name: &str| log.split(&format!("{name}=[")).nth(1).unwrap().split(']').next().unwrap().parse();
-        proxy.agent.proxy = address("proxy").unwrap();
-        proxy.admin = address("admin").unwrap();
-        proxy
+        Self { child, log }
+    }
+
+    /// Waits until it listens, and answers its first address of this name.
+    pub fn address(&self, name: &str) -> SocketAddr {
+        self.says("listening");
+        let log = self.log();
+        let list = log.split(&format!("{name}=[")).nth(1).unwrap().split(']').next().unwrap();
+        list.split(',').next().unwrap().parse().unwrap()
     }
 
     /// Everything on its standard error so far.
@@ -137,7 +136,7 @@ impl Proxy {
     pub fn says(&self, text: &str) {
         let started = Instant::now();
         while !self.log().contains(text) {
-            assert!(started.elapsed() < Duration::from_secs(10), "no {text:?} in:\n{}", self.log());
+            assert!(started.elapsed() < Duration::from_secs(20), "no {text:?} in:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -155,15 +154,44 @@ impl Proxy {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
             }
-            assert!(started.elapsed() < Duration::from_secs(10), "it does not end:\n{}", self.log());
+            assert!(started.elapsed() < Duration::from_secs(20), "it does not end:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
 
-impl Drop for Proxy {
+impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A long-running sidecar.
+pub struct Proxy {
+    pub agent: Agent,
+    pub admin: SocketAddr,
+    running: Running,
+}
+
+impl Proxy {
+    fn start(command: Command) -> Self {
+        let running = Running::start(command);
+        let agent = Agent { proxy: running.address("proxy"), trust: String::new(), credentials: None };
+        Self { agent, admin: running.address("admin"), running }
+    }
+}
+
+impl Deref for Proxy {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.running
+    }
+}
+
+impl DerefMut for Proxy {
+    fn deref_mut(&mut self) -> &mut Running {
+        &mut self.running
     }
 }

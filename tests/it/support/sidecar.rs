@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use nexus_sidecar::app::{self, Parts, Reloader, Who};
 use nexus_sidecar::audit::Audit;
 use nexus_sidecar::config::{
-    AuditConfig, AuditMode, AuthorityConfig, Config, KeySource, Limits, Listen, LogConfig, Timeouts, UpstreamConfig,
-    UserCall,
+    AuditConfig, AuditMode, AuthorityConfig, Config, KeySource, Limits, Listen, LogConfig, ServiceConfig, Timeouts,
+    UpstreamConfig, UserCall,
 };
 use nexus_sidecar::identity::Gate;
 use nexus_sidecar::lease::{LeaseSource, MemoryConnection, MemorySource};
@@ -345,6 +345,7 @@ fn config(home: &std::path::Path) -> Config {
         file: None,
         listen: Listen::default(),
         authority: AuthorityConfig { data_dir: home.join("data"), key: KeySource::File(home.join("key")) },
+        service: ServiceConfig::default(),
         ca_dir: home.join("ca"),
         upstream: UpstreamConfig { ca_files: Vec::new(), hosts: BTreeMap::new(), max_idle_per_key: 64, max_idle: 256 },
         limits: Limits { header: 64 * 1024, buffer: 1024 * 1024, connections: 1024, streams: 100, leaves: 100 },

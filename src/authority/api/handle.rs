@@ -1,0 +1,239 @@
+//! The life of a call: version, endpoint, caller, limit, role, parameters, body, handler, answer.
+//!
+//! Whatever happens is answered, in the shape of the surface that was called; nothing of what was
+//! sent goes into the log.
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::timeout;
+
+use super::answer::{Answer, AnswerBody};
+use super::call::{Arguments, Call};
+use super::caller::{NotAdmitted, Presented, Principal};
+use super::endpoint::{Endpoint, Handler};
+use super::problem::{ApiCode, Problem, Surface};
+use super::rate::Standing;
+use super::{Api, version};
+use crate::authority::vault;
+use crate::model::TraceId;
+
+/// Whose connection it is.
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    /// The certificate that it showed, verified.
+    pub(super) certificate: Option<Arc<[u8]>>,
+}
+
+/// What is known of a call before it is known what comes of it.
+#[derive(Default)]
+struct Course<'a> {
+    endpoint: Option<&'a Endpoint>,
+    standing: Option<Standing>,
+}
+
+/// Answers one request.
+pub(super) async fn handle<B>(api: &Arc<Api>, peer: &Peer, request: Request<B>) -> Response<AnswerBody>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let started = api.clock.boot();
+    let trace = TraceId::from_random(vault::random().map(|bytes| *bytes).unwrap_or_default());
+    let (parts, body) = request.into_parts();
+    let mut course = Course::default();
+    let result = match guard(attempt(api, peer, trace, &parts, body, &mut course)).await {
+        Some(result) => result,
+        None => Err(Problem::internal("a handler made this program panic")),
+    };
+    // Whoever is not known, or not let in, is counted by the address.
+    let (standing, result) = match course.standing {
+        Some(standing) => (standing, result),
+        None => {
+            let standing = api.limits.stranger(peer.address, api.clock.boot());
+            (standing, standing.check().and(result))
+        }
+    };
+    let mut response = match result {
+        Ok(answer) => answer.into_response(),
+        Err(problem) => {
+            if let Some(reason) = problem.log() {
+                tracing::error!(%trace, reason, "a call failed");
+            }
+            let surface = course.endpoint.map_or_else(|| Surface::of(parts.uri.path()), |endpoint| endpoint.surface);
+            Answer::refusal(&problem, surface, trace)
+        }
+    };
+    standing.write(response.headers_mut());
+    response.headers_mut().insert(version::HEADER, HeaderValue::from_static(version::SPOKEN));
+    if parts.method == Method::HEAD {
+        *response.body_mut() = AnswerBody::Whole(Bytes::new());
+    }
+    api.metrics.answered(course.endpoint, response.status(), api.clock.boot().saturating_sub(started));
+    response
+}
+
+async fn attempt<'a, B>(
+    api: &'a Arc<Api>,
+    peer: &Peer,
+    trace: TraceId,
+    parts: &Parts,
+    body: B,
+    course: &mut Course<'a>,
+) -> Result<Answer, Problem>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let found = api.router.find(&parts.method, parts.uri.path());
+    course.endpoint = found.as_ref().ok().map(|found| found.endpoint);
+    version::check(&parts.headers)?;
+    let found = found?;
+    let endpoint = found.endpoint;
+    let principal = match endpoint.handler.roles() {
+        None => None,
+        Some(_) => Some(admit(api, peer, &parts.headers, endpoint).await?),
+    };
+    let now = api.clock.boot();
+    let standing = match &principal {
+        Some(principal) => api.limits.known(principal.id(), endpoint.bucket, now),
+        None => api.limits.stranger(peer.address, now),
+    };
+    course.standing = Some(standing);
+    standing.check()?;
+    let (Some(principal), Some(roles)) = (&principal, endpoint.handler.roles()) else {
+        return run(api, endpoint, call(api, trace, parts, body, found.path, endpoint).await?, None).await;
+    };
+    if !roles.contains(&principal.role()) {
+        let message = format!("this call is not for keys of the scope {}", principal.role().as_str());
+        return Err(Problem::new(ApiCode::PermissionDenied, message));
+    }
+    let call = call(api, trace, parts, body, found.path, endpoint).await?;
+    run(api, endpoint, call, Some(principal.clone())).await
+}
+
+async fn admit(api: &Arc<Api>, peer: &Peer, headers: &HeaderMap, endpoint: &Endpoint) -> Result<Principal, Problem> {
+    let presented = Presented::of(headers, peer.certificate.as_ref());
+    let admitted = match presented {
+        Ok(presented) => {
+            let gate = Arc::clone(&api.gate);
+            api.desk.run(move || gate.admit(&presented)).await?
+        }
+        Err(why) => Err(why),
+    };
+    admitted.map_err(|why| match why {
+        NotAdmitted::Missing => {
+            let how = "this call needs a key: send it as Authorization: Bearer KEY, or as X-API-Key: KEY";
+            Problem::new(ApiCode::Unauthenticated, how).known_as("missing_api_key")
+        }
+        NotAdmitted::Invalid => {
+            let what = "the key or the certificate is not known here, was revoked, or has ended";
+            // The reference's Broker says 403. To a client of its Gateway, that is a connection that is
+            // not active yet.
+            let broker = endpoint.surface == Surface::Old && !endpoint.path.starts_with("/v1/");
+            let code = if broker { ApiCode::PermissionDenied } else { ApiCode::Unauthenticated };
+            Problem::new(code, what).known_as("invalid_api_key")
+        }
+        NotAdmitted::Unknown(why) => {
+            let what = "it cannot be looked up at present who calls";
+            Problem::new(ApiCode::Unavailable, what).with_log(why).retry_after(1)
+        }
+    })
+}
+
+/// Reads what the handler will work with.
+async fn call<B>(
+    api: &Arc<Api>,
+    trace: TraceId,
+    parts: &Parts,
+    body: B,
+    path: Vec<String>,
+    endpoint: &Endpoint,
+) -> Result<Call, Problem>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let arguments = Arguments::read(endpoint, &path, parts.uri.query())?;
+    let body = match &endpoint.body {
+        None => Bytes::new(),
+        Some(_) => {
+            if endpoint.surface == Surface::New {
+                is_json(&parts.headers)?;
+            }
+            read(api, body).await?
+        }
+    };
+    Ok(Call { api: Arc::clone(api), trace, arguments, body })
+}
+
+/// The reference looks at no content type; what is new wants one, so that no form of a web page can
+/// send it.
+fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Problem::new(ApiCode::UnsupportedMediaType, "the body must be application/json, and its content-type say so"))
+}
+
+async fn read<B>(api: &Api, body: B) -> Result<Bytes, Problem>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let most = api.waits.body_limit;
+    let too_large = || Problem::new(ApiCode::BodyTooLarge, format!("the body is longer than {most} bytes"));
+    if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
+        return Err(too_large());
+    }
+    match timeout(api.waits.body, Limited::new(body, most).collect()).await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::invalid("the body did not come to its end")),
+        Err(_) => Err(Problem::new(ApiCode::RequestTimeout, "the body did not arrive in time")),
+    }
+}
+
+async fn run(api: &Arc<Api>, endpoint: &Endpoint, call: Call, principal: Option<Principal>) -> Result<Answer, Problem> {
+    let done = async {
+        match (&endpoint.handler, principal) {
+            (Handler::Open(work), _) => {
+                let work = *work;
+                api.desk.run(move || work(&call)).await?
+            }
+            (Handler::Desk(_, work), Some(principal)) => {
+                let work = *work;
+                api.desk.run(move || work(&call, &principal)).await?
+            }
+            (Handler::Waits(_, work), Some(principal)) => work(call, principal).await,
+            (Handler::Desk(..) | Handler::Waits(..), None) => Err(Problem::internal("nobody was admitted")),
+        }
+    };
+    timeout(api.waits.deadline, done).await.unwrap_or_else(|_| {
+        let log = format!("{} {} took longer than it may", endpoint.method, endpoint.path);
+        Err(Problem::new(ApiCode::Unavailable, "the Authority did not get done in time").with_log(log))
+    })
+}
+
+/// A panicking call ends alone.
+async fn guard<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let result =
+        std::future::poll_fn(|cx| match std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(result)) => Poll::Ready(Some(result)),
+            Err(_) => Poll::Ready(None),
+        });
+    result.await
+}

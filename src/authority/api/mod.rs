@@ -1,0 +1,192 @@
+//! The Authority over HTTP: one table of endpoints, and the frame around them.
+//!
+//! From [`table`] come the router, the check of the caller's scope, the OpenAPI document and the
+//! tests; [`handle`] is the life of a call. A handler is reached with a caller that was admitted, or
+//! says in the table that it is for everybody. Nothing here logs what was sent, allows another
+//! origin (there is no CORS), or answers a refusal without a body. Next: `endpoint`, then `table`.
+
+#![allow(dead_code, reason = "the frame stands before all of its endpoints do")]
+
+mod answer;
+mod call;
+mod caller;
+mod desk;
+mod endpoint;
+mod handle;
+mod json;
+mod metrics;
+mod openapi;
+mod problem;
+mod rate;
+mod router;
+mod server;
+mod service;
+mod sse;
+mod table;
+#[cfg(test)]
+mod tests;
+mod version;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use self::caller::{Closed, Gate};
+use self::desk::Desk;
+use self::metrics::ApiMetrics;
+use self::rate::Limits;
+use self::router::Router;
+use super::Authority;
+use crate::config::{ServiceConfig, ServiceLimits};
+use crate::telemetry::Clock;
+use crate::tls::{ServerTlsError, server_tls};
+
+/// What every call shares.
+pub(in crate::authority) struct Api {
+    authority: Arc<Authority>,
+    gate: Arc<dyn Gate>,
+    clock: Arc<dyn Clock>,
+    router: Router,
+    document: Bytes,
+    desk: Desk,
+    limits: Limits,
+    metrics: ApiMetrics,
+    waits: Waits,
+}
+
+/// How long each wait may take, and how much a body may hold.
+#[derive(Clone, Debug)]
+struct Waits {
+    handshake: Duration,
+    /// From an accepted connection, or the end of an answer, to a whole head.
+    header: Duration,
+    body: Duration,
+    body_limit: usize,
+    /// From a whole request to the head of its answer.
+    deadline: Duration,
+    /// What was sent and is not taken.
+    stalled: Duration,
+    /// From the stop to the end of what is under way.
+    drain: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            header: Duration::from_secs(60),
+            body: Duration::from_secs(30),
+            body_limit: 1 << 20,
+            deadline: Duration::from_secs(30),
+            stalled: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What keeps the Authority from being served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// A socket.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Its certificate.
+    #[error(transparent)]
+    Tls(#[from] ServerTlsError),
+}
+
+/// Connections that may wait to be accepted.
+const QUEUE: i32 = 1024;
+
+/// What serving needs of the machine: sockets and certificates. It is opened before a store is, so
+/// that a port in use makes nothing.
+pub struct ServiceGround {
+    listeners: Vec<(SocketAddr, std::net::TcpListener)>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    limits: ServiceLimits,
+}
+
+impl ServiceGround {
+    /// Reads the certificates and opens the sockets; port 0 picks a free one.
+    pub fn open(config: &ServiceConfig) -> Result<Self, ServiceError> {
+        let files = config.tls.as_ref();
+        let tls = files.map(|files| server_tls(&files.cert_file, &files.key_file, files.client_ca_file.as_deref()));
+        let tls = tls.transpose()?;
+        let listeners = config.listen.iter().map(|address| listen(*address)).collect::<Result<_, _>>()?;
+        Ok(Self { listeners, tls, limits: config.limits.clone() })
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<(SocketAddr, std::net::TcpListener), ServiceError> {
+    let failed = |source| ServiceError::Listen { address, source };
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    rustix::net::listen(&listener, QUEUE).map_err(|error| failed(error.into()))?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((address, listener))
+}
+
+/// An Authority whose sockets are open.
+pub struct Service {
+    ground: ServiceGround,
+    api: Api,
+}
+
+impl Service {
+    /// Puts an Authority on a ground.
+    pub fn new(ground: ServiceGround, authority: Arc<Authority>, clock: Arc<dyn Clock>) -> Self {
+        Self::with(ground, authority, clock, Arc::new(Closed), table::endpoints(), Waits::default())
+    }
+
+    fn with(
+        ground: ServiceGround,
+        authority: Arc<Authority>,
+        clock: Arc<dyn Clock>,
+        gate: Arc<dyn Gate>,
+        endpoints: Vec<endpoint::Endpoint>,
+        waits: Waits,
+    ) -> Self {
+        let router = Router::new(endpoints);
+        let document = format!("{}\n", openapi::document(&router)).into();
+        let (limits, metrics) = (Limits::new(&ground.limits), ApiMetrics::new());
+        let api = Api { authority, gate, clock, router, document, desk: Desk::new(), limits, metrics, waits };
+        Self { ground, api }
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.ground.listeners.iter().map(|(address, _)| *address).collect()
+    }
+
+    /// Serves until `shutdown` is done; then no new connections, and what is under way is answered.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServiceError> {
+        let (stop, stopped) = watch::channel(false);
+        let (alive, mut all_gone) = mpsc::channel(1);
+        let drain = self.api.waits.drain;
+        let places = Arc::new(Semaphore::new(self.ground.limits.connections));
+        let front = server::Front { api: Arc::new(self.api), tls: self.ground.tls, places, stop: stopped, alive };
+        let front = Arc::new(front);
+        for (address, listener) in self.ground.listeners {
+            let listener =
+                TcpListener::from_std(listener).map_err(|source| ServiceError::Listen { address, source })?;
+            tokio::spawn(Arc::clone(&front).accept(listener));
+        }
+        drop(front);
+        shutdown.await;
+        stop.send_replace(true);
+        let gone = async { while all_gone.recv().await.is_some() {} };
+        let _ = tokio::time::timeout(drain, gone).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! `authority serve`: the steps stand in [`execute`], in their order.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::authority::api::{Service, ServiceGround};
+use crate::cli::failure::Failure;
+use crate::cli::stop::Stop;
+use crate::cli::{environment, exit, harden, start, store};
+use crate::telemetry::{Clock, SystemClock};
+
+const EXAMPLES: &str = "\
+Configuration, with what is used where it is left out:
+  version: 1
+  authority:
+    listen: 127.0.0.1:14110             # one address or a list
+    # tls: { cert_file: tls.crt, key_file: tls.key, client_ca_file: clients.crt }
+    # cleartext: true                   # without TLS, an address that others reach needs this
+    limits:
+      rate: 6000/minute                 # of one caller
+      leases: 1200000/minute            # of one caller
+      unauthenticated: 600/minute       # of one address
+      connections: 4096
+
+Examples:
+  nexus-sidecar authority serve
+  nexus-sidecar authority serve --config nexus-sidecar.yaml
+  curl http://127.0.0.1:14110/health
+  curl http://127.0.0.1:14110/openapi.json
+
+Signals: SIGTERM and SIGINT answer what is under way, a second one ends at once.";
+
+/// Serve the Authority over HTTP until told to stop
+///
+/// The store and its key are made on first use. Every call but /health and /openapi.json needs a key.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {}
+
+/// Serves, and answers the exit code.
+pub(super) fn execute(config: Option<&Path>, _: &Args) -> Result<ExitCode, Failure> {
+    environment::check(std::env::vars_os())?;
+    harden::harden()?;
+    let config = start::config(config)?;
+    start::log_to_stderr(&config.log)?;
+    config.check_for_authority().map_err(|problems| Failure::invalid(&problems))?;
+    let ground = ServiceGround::open(&config.service).map_err(|error| Failure::because(&error))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let authority = Arc::new(store::open(&config.authority, Arc::clone(&clock))?);
+    start::block_on(serve(Service::new(ground, authority, clock)))?;
+    tracing::info!("stopped");
+    Ok(ExitCode::from(exit::OK))
+}
+
+async fn serve(service: Service) -> Result<(), Failure> {
+    let stop = Stop::listen()?;
+    tracing::info!(authority = ?service.addresses(), "listening");
+    let ended = stop.serve(|asked| service.run(async { drop(asked.await) })).await?;
+    ended.unwrap_or(Ok(())).map_err(|error| Failure::because(&error))
+}
