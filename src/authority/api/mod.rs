@@ -1,7 +1,7 @@
 //! The Authority over HTTP: one table of endpoints, and the frame around them.
 //!
-//! From [`table`] come the router, the check of the caller's scope, the OpenAPI document and the
-//! tests; [`handle`] is the life of a call. A handler is reached with a caller that was admitted, or
+//! From `table` come the router, the check of the caller's scope, the OpenAPI document and the
+//! tests; `handle` is the life of a call. A handler is reached with a caller that was admitted, or
 //! says in the table that it is for everybody. Nothing here logs what was sent, allows another
 //! origin (there is no CORS), or answers a refusal without a body. Next: `endpoint`, then `table`.
 
