@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::Authority;
 use super::contract::{bindings_json, names_json, read_bindings, read_names};
 use super::event::News;
+use super::life::{NoSuchEdge, step};
 use super::record::Record;
 use super::rows::{ConnectionRow, State};
 use super::store::StoreError;
@@ -69,6 +70,9 @@ pub enum ConnectionError {
     /// Revoked for good.
     #[error("the connection {0} was revoked: delete it, and add it again")]
     Revoked(ConnectionName),
+    /// Its life has no such way.
+    #[error(transparent)]
+    Life(#[from] NoSuchEdge),
     /// Its hosts.
     #[error(transparent)]
     Binding(#[from] BindingError),
@@ -156,14 +160,20 @@ impl Authority {
             }
             check_fields(&bindings, &merged)?;
             row.version += 1;
-            (row.state, row.why) = (State::Active, None);
+            match row.state {
+                State::Active => {
+                    work.announce(News::new("connection.changed").connection(&row.id, &row.name));
+                }
+                _ => step(work, &mut row, State::Active, None)?,
+            }
+            // Whoever renews it now has the credentials before these, and finds that out.
+            (row.claimed_by, row.claimed_until) = (None, None);
             row.field_names = names_json(&merged);
             row.updated_at = work.now;
             row.expires_at = end(expires_at, work.now)?.or(row.expires_at.filter(|end| *end > work.now));
             vault.seal(&mut row, &merged).map_err(sealed(&name))?;
             row.put(work.tx())?;
             work.record(Record::new("connection.set").connection(&row.id, &row.name).with("version", row.version));
-            work.announce(News::new("connection.changed").connection(&row.id, &row.name));
             Ok(row)
         })?;
         view(&row)

@@ -27,8 +27,11 @@ mod connections;
 mod contract;
 mod event;
 mod feed;
+#[cfg(test)]
+mod for_tests;
 mod key;
 mod lend;
+mod life;
 #[cfg_attr(not(test), expect(dead_code, reason = "the work on a connection's life is about to call it"))]
 mod oauth2;
 mod record;
@@ -40,6 +43,7 @@ mod vault;
 pub use access::{ApiKey, Scope};
 pub use connections::{Connection, ConnectionError, NewConnection};
 pub use key::{KeyError, KeyReader, MasterKey, read_key};
+pub use life::NoSuchEdge;
 pub use record::Actor;
 pub use rows::State;
 pub use store::StoreError;
