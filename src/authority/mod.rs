@@ -36,6 +36,7 @@ mod life;
 mod oauth2;
 mod record;
 mod recorder;
+mod rotate;
 mod rows;
 mod store;
 mod vault;
@@ -45,6 +46,7 @@ pub use connections::{Connection, ConnectionError, NewConnection};
 pub use key::{KeyError, KeyReader, MasterKey, read_key};
 pub use life::NoSuchEdge;
 pub use record::Actor;
+pub use rotate::Rotated;
 pub use rows::State;
 pub use store::StoreError;
 
@@ -63,6 +65,7 @@ use vault::{MasterSeal, Vault, VaultError};
 pub struct Authority {
     desk: Arc<Desk>,
     ca: Arc<Sealer>,
+    check: Arc<Sealer>,
     source: Arc<OnceLock<Arc<EmbeddedSource>>>,
     made: bool,
     workspace: Workspace,
@@ -102,18 +105,31 @@ impl Authority {
     ///
     /// Fails for a store that another key sealed, that a newer release made, or that is no store.
     pub fn open(config: &AuthorityConfig, key: &MasterKey, clock: Arc<dyn Clock>) -> Result<Self, AuthorityError> {
-        let (vault, check, ca) = (key.derive(Purpose::Vault)?, key.derive(Purpose::Check)?, key.derive(Purpose::Ca)?);
+        Self::open_also(config, key, &[], clock)
+    }
+
+    /// Opens it as `open` does, while `others` are master keys that some of it may still be, or
+    /// already be, sealed under.
+    pub fn open_also(
+        config: &AuthorityConfig,
+        key: &MasterKey,
+        others: &[MasterKey],
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, AuthorityError> {
+        let (check, ca) = (sealer(key, others, Purpose::Check)?, sealer(key, others, Purpose::Ca)?);
         let (store, made) = Sqlite::open(&config.data_dir)?;
         let store: Arc<dyn Store> = Arc::new(store);
         check_key(&*store, &check)?;
-        let vault = Arc::new(Vault::new(MasterSeal { id: key.id()?, wrap: vault }, Vec::new()));
+        let seal = |key: &MasterKey| Ok(MasterSeal { id: key.id()?, wrap: key.derive(Purpose::Vault)? });
+        let others = others.iter().map(seal).collect::<Result<_, SealError>>()?;
+        let vault = Arc::new(Vault::new(seal(key)?, others));
         let chain = Chain::new(instance()?, host(), audit_key(&*store, &vault)?);
         let feed = Feed::new();
         let told = Arc::clone(&feed);
         let recorder = Recorder::new(Arc::clone(&store), chain, Arc::clone(&clock), move || told.committed());
         let desk = Arc::new(Desk { store, recorder: Arc::new(recorder), feed, vault, clock });
         let (source, workspace, actor) = (Arc::default(), Workspace::local(), Actor::CommandLine);
-        Ok(Self { desk, ca: Arc::new(ca), source, made, workspace, actor })
+        Ok(Self { desk, ca: Arc::new(ca), check: Arc::new(check), source, made, workspace, actor })
     }
 
     /// The same Authority, used in another workspace.
@@ -179,28 +195,37 @@ impl Authority {
     }
 }
 
+/// What the store keeps under these names: the constant that tells whose key it is, and the key of
+/// the chains of the audit.
+const KEY_CHECK: &str = "key_check";
+const AUDIT_KEY: &str = "audit_key";
+
+/// Seals under one master key, and opens under the others too.
+fn sealer(key: &MasterKey, others: &[MasterKey], purpose: Purpose) -> Result<Sealer, SealError> {
+    let others = others.iter().map(|other| other.derive(purpose)).collect::<Result<Vec<_>, _>>()?;
+    Ok(key.derive(purpose)?.opening_also(others))
+}
+
 /// Compares the key with the one that the store was made with, by a constant that was sealed
 /// under it.
 fn check_key(store: &dyn Store, check: &Sealer) -> Result<(), AuthorityError> {
-    const NAME: &str = "key_check";
     let nonce = vault::random().map_err(|_| AuthorityError::Random)?;
-    let fresh = check.seal(*nonce, NAME.as_bytes(), b"")?;
+    let fresh = check.seal(*nonce, KEY_CHECK.as_bytes(), b"")?;
     // Under the write lock: of two first users with two keys, one finds the other's constant.
-    let found = once(store, NAME, fresh)?;
+    let found = once(store, KEY_CHECK, fresh)?;
     let other = |_| AuthorityError::OtherKey { name: store.name() };
-    check.open(NAME.as_bytes(), &found).map(drop).map_err(other)
+    check.open(KEY_CHECK.as_bytes(), &found).map(drop).map_err(other)
 }
 
 /// The key of the chains of the audit: made by the store's first user, sealed like credentials.
 fn audit_key(store: &dyn Store, vault: &Vault) -> Result<Secret, AuthorityError> {
-    const NAME: &str = "audit_key";
     let random = |_: VaultError| AuthorityError::Random;
     let fresh = Secret::new(vault::random::<32>().map_err(random)?.as_slice());
-    let fresh = vault.seal_secret(&[NAME], &fresh).map_err(random)?;
-    let found = once(store, NAME, fresh.to_bytes())?;
-    let damaged = || StoreError::damaged("key", NAME, VaultError::Open);
+    let fresh = vault.seal_secret(&[AUDIT_KEY], &fresh).map_err(random)?;
+    let found = once(store, AUDIT_KEY, fresh.to_bytes())?;
+    let damaged = || StoreError::damaged("key", AUDIT_KEY, VaultError::Open);
     let found = vault::Sealed::from_bytes(&found).ok_or_else(damaged)?;
-    vault.open_secret(&[NAME], &found).map_err(|_| damaged().into())
+    vault.open_secret(&[AUDIT_KEY], &found).map_err(|_| damaged().into())
 }
 
 /// What the store says by this name; `fresh`, if it says nothing yet.

@@ -80,6 +80,31 @@ impl Vault {
         self.open_bytes(&|what| bound_to(what, items), &sealed.sealed, &sealed.wrapped_key, key_id)
     }
 
+    /// The master key that it seals under.
+    pub(super) fn key_id(&self) -> &str {
+        &self.current.id
+    }
+
+    /// Wraps the data key of a row under the current master key; what it seals stays as it is.
+    pub(super) fn rewrap(&self, row: &ConnectionRow) -> Result<Vec<u8>, VaultError> {
+        self.rewrap_bytes(&bound("key", row), &row.wrapped_key, row.key_id.as_deref())
+    }
+
+    /// Wraps the data key of a secret of another kind.
+    pub(super) fn rewrap_secret(&self, items: &[&str], sealed: &Sealed) -> Result<Vec<u8>, VaultError> {
+        self.rewrap_bytes(&bound_to("key", items), &sealed.wrapped_key, Some(&sealed.key_id))
+    }
+
+    fn rewrap_bytes(&self, bound: &[u8], wrapped_key: &[u8], key_id: Option<&str>) -> Result<Vec<u8>, VaultError> {
+        let key = self.unwrap_key(bound, wrapped_key, key_id)?;
+        Ok(self.current.wrap.seal(*random()?, bound, key.expose())?)
+    }
+
+    fn unwrap_key(&self, bound: &[u8], wrapped_key: &[u8], key_id: Option<&str>) -> Result<Secret, VaultError> {
+        let mut masters = self.masters().filter(|master| key_id.is_none_or(|id| master.id == id));
+        masters.find_map(|master| master.wrap.open(bound, wrapped_key).ok()).ok_or(VaultError::Open)
+    }
+
     fn seal_bytes(&self, bound: &dyn Fn(&str) -> Vec<u8>, plain: &[u8]) -> Result<Sealed, VaultError> {
         let key = Secret::new(random::<32>()?.as_slice());
         let wrapped_key = self.current.wrap.seal(*random()?, &bound("key"), key.expose())?;
@@ -94,9 +119,7 @@ impl Vault {
         wrapped_key: &[u8],
         key_id: Option<&str>,
     ) -> Result<Secret, VaultError> {
-        let bytes = bound("key");
-        let mut masters = self.masters().filter(|master| key_id.is_none_or(|id| master.id == id));
-        let key = masters.find_map(|master| master.wrap.open(&bytes, wrapped_key).ok()).ok_or(VaultError::Open)?;
+        let key = self.unwrap_key(&bound("key"), wrapped_key, key_id)?;
         Ok(Sealer::new(&key)?.open(&bound("fields"), sealed)?)
     }
 

@@ -6,6 +6,8 @@ use crate::model::Secret;
 /// AES-256-GCM under one key, with associated data: how the vault, and our CA's key, lie on disk.
 pub struct Sealer {
     key: LessSafeKey,
+    /// Keys that open as well, while one takes the place of another.
+    others: Vec<LessSafeKey>,
 }
 
 /// What makes a sealed value unreadable.
@@ -26,7 +28,14 @@ impl Sealer {
     /// Takes the 32 bytes of a key.
     pub fn new(key: &Secret) -> Result<Self, SealError> {
         let key = UnboundKey::new(&AES_256_GCM, key.expose()).map_err(|_| SealError::Key)?;
-        Ok(Self { key: LessSafeKey::new(key) })
+        Ok(Self { key: LessSafeKey::new(key), others: Vec::new() })
+    }
+
+    /// Opens under the keys of others as well; it seals under its own alone.
+    #[must_use]
+    pub fn opening_also(mut self, others: impl IntoIterator<Item = Self>) -> Self {
+        self.others.extend(others.into_iter().map(|other| other.key));
+        self
     }
 
     /// Seals: `nonce (12 bytes) || ciphertext || tag (16 bytes)`. The caller draws the nonce at
@@ -47,13 +56,15 @@ impl Sealer {
     /// Opens what `seal` made.
     pub fn open(&self, associated: &[u8], sealed: &[u8]) -> Result<Secret, SealError> {
         let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(SealError::Open)?;
-        let mut body = Zeroizing::new(body.to_vec());
-        let plain = self
-            .key
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(associated), &mut body)
-            .map_err(|_| SealError::Open)?;
-        Ok(Secret::new(&*plain))
+        let mut keys = std::iter::once(&self.key).chain(&self.others);
+        keys.find_map(|key| open(key, *nonce, associated, body)).ok_or(SealError::Open)
     }
+}
+
+fn open(key: &LessSafeKey, nonce: [u8; NONCE_LEN], associated: &[u8], body: &[u8]) -> Option<Secret> {
+    let mut body = Zeroizing::new(body.to_vec());
+    let plain = key.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(associated), &mut body).ok()?;
+    Some(Secret::new(&*plain))
 }
 
 #[cfg(test)]
@@ -80,6 +91,16 @@ mod tests {
         for length in 0..sealed.len() {
             assert!(sealer(1).open(b"local/github/1", &sealed[..length]).is_err(), "{length} bytes");
         }
+    }
+
+    #[test]
+    fn others_open_and_never_seal() {
+        let both = sealer(2).opening_also([sealer(1)]);
+        let old = sealer(1).seal([7; 12], b"a", b"hunter2").unwrap();
+        assert_eq!(both.open(b"a", &old).unwrap().expose(), b"hunter2");
+        assert_eq!(both.open(b"b", &old).unwrap_err(), SealError::Open);
+        let new = both.seal([8; 12], b"a", b"hunter2").unwrap();
+        assert!(sealer(2).open(b"a", &new).is_ok() && sealer(1).open(b"a", &new).is_err());
     }
 
     #[test]

@@ -85,6 +85,12 @@ impl Ca {
         ca_dir::is_folder(dir).map(drop)
     }
 
+    /// Seals the keys of the CA kept in a folder under the sealer's own key alone, whichever of its
+    /// keys they were sealed under. Tells how many there are.
+    pub fn reseal(dir: &Path, sealer: &Sealer) -> Result<usize, CaError> {
+        ca_dir::reseal(dir, sealer)
+    }
+
     /// The CA of `ca.dir`, made on first use, its key sealed; renewed ahead of its end.
     ///
     /// The successor is published ten days before the end and takes over on the last day. Two

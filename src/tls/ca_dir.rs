@@ -43,6 +43,25 @@ pub(super) fn load_or_make(
     Ok((current, next))
 }
 
+/// Seals the keys of a folder anew, so that they need no other key than the sealer's own. Tells
+/// how many there are.
+pub(super) fn reseal(dir: &Path, sealer: &Sealer) -> Result<usize, CaError> {
+    if !is_folder(dir)? {
+        return Ok(0);
+    }
+    let folder = Folder::open(dir)?;
+    folder.finish_move()?;
+    let mut count = 0;
+    for names in [&CURRENT, &NEXT] {
+        if let Some(issuing) = folder.read(names, sealer)? {
+            folder.write(names.key, &folder.sealed(names, &issuing, sealer)?)?;
+            count += 1;
+        }
+    }
+    folder.sync()?;
+    Ok(count)
+}
+
 /// Tells whether the folder is there. Fails for what is not a folder, or cannot be looked at.
 pub(super) fn is_folder(dir: &Path) -> Result<bool, CaError> {
     match fs::metadata(dir) {
@@ -106,16 +125,21 @@ impl Folder {
     /// Makes a CA and writes it as `next.*`.
     fn publish(&self, sealer: &Sealer, now: SystemTime) -> Result<Issuing, CaError> {
         let made = Issuing::kept(now)?;
-        let mut nonce = [0; 12];
-        random(&mut nonce)?;
-        let sealed = sealer.seal(nonce, &associated(made.der()), &made.private()).map_err(|error| {
-            CaError::Unusable { path: self.dir.join(NEXT.key), why: format!("it cannot be sealed: {error}") }
-        })?;
+        let sealed = self.sealed(&NEXT, &made, sealer)?;
         // An older successor's certificate must not stand beside the new key.
         self.remove(NEXT.certificate)?;
         self.write(NEXT.key, &sealed)?;
         self.write(NEXT.certificate, made.pem().as_bytes())?;
         Ok(made)
+    }
+
+    fn sealed(&self, names: &Names, issuing: &Issuing, sealer: &Sealer) -> Result<Vec<u8>, CaError> {
+        let mut nonce = [0; 12];
+        random(&mut nonce)?;
+        sealer.seal(nonce, &associated(issuing.der()), &issuing.private()).map_err(|error| CaError::Unusable {
+            path: self.dir.join(names.key),
+            why: format!("it cannot be sealed: {error}"),
+        })
     }
 
     /// Moves `next.*` to `ca.*`.

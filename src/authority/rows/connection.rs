@@ -208,6 +208,12 @@ impl ConnectionRow {
         Ok(prefer_id(rows, which))
     }
 
+    /// Finds a connection of any workspace by its id, and keeps every other writer from it.
+    pub(in crate::authority) fn any(tx: &mut dyn Transaction, id: &str) -> Result<Option<Self>, StoreError> {
+        let sql = concat!("SELECT ", columns!(), " FROM connections WHERE id = $1 FOR UPDATE");
+        tx.row(sql, &[id.into()])?.as_ref().map(Self::read).transpose()
+    }
+
     /// Finds each of these by its id or, failing that, by its name: `(workspace, id or name)`.
     pub(in crate::authority) fn find_each(
         tx: &mut dyn Transaction,
