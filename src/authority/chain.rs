@@ -1,6 +1,8 @@
 //! The chain of one instance: who replicates the Authority, or each process that shares a file,
 //! numbers and authenticates the lines that it writes.
 
+use std::sync::Arc;
+
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 use super::store::{StoreError, Transaction, Value};
@@ -27,13 +29,13 @@ pub(super) struct Head {
 pub(super) struct Chain {
     instance: String,
     host: String,
-    key: Secret,
+    key: Arc<Secret>,
     /// None until it has been read or begun in the store, and after a commit that failed.
     head: Option<Head>,
 }
 
 impl Chain {
-    pub(super) fn new(instance: String, host: String, key: Secret) -> Self {
+    pub(super) fn new(instance: String, host: String, key: Arc<Secret>) -> Self {
         Self { instance, host, key, head: None }
     }
 

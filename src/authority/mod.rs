@@ -22,6 +22,7 @@ use crate::telemetry::Clock;
 
 mod access;
 pub mod api;
+mod backup;
 mod chain;
 mod connections;
 mod contract;
@@ -34,6 +35,7 @@ mod lend;
 mod life;
 #[cfg_attr(not(test), expect(dead_code, reason = "the work on a connection's life is about to call it"))]
 mod oauth2;
+mod proof;
 mod record;
 mod recorder;
 mod rotate;
@@ -42,9 +44,11 @@ mod store;
 mod vault;
 
 pub use access::{ApiKey, Scope};
+pub use backup::{BackupError, Counts};
 pub use connections::{Connection, ConnectionError, NewConnection};
 pub use key::{KeyError, KeyReader, MasterKey, read_key};
 pub use life::NoSuchEdge;
+pub use proof::{StoreHead, StoreReport};
 pub use record::Actor;
 pub use rotate::Rotated;
 pub use rows::State;
@@ -66,6 +70,7 @@ pub struct Authority {
     desk: Arc<Desk>,
     ca: Arc<Sealer>,
     check: Arc<Sealer>,
+    audit_key: Arc<Secret>,
     source: Arc<OnceLock<Arc<EmbeddedSource>>>,
     made: bool,
     workspace: Workspace,
@@ -123,13 +128,15 @@ impl Authority {
         let seal = |key: &MasterKey| Ok(MasterSeal { id: key.id()?, wrap: key.derive(Purpose::Vault)? });
         let others = others.iter().map(seal).collect::<Result<_, SealError>>()?;
         let vault = Arc::new(Vault::new(seal(key)?, others));
-        let chain = Chain::new(instance()?, host(), audit_key(&*store, &vault)?);
+        let audit_key = Arc::new(audit_key(&*store, &vault)?);
+        let chain = Chain::new(instance()?, host(), Arc::clone(&audit_key));
         let feed = Feed::new();
         let told = Arc::clone(&feed);
         let recorder = Recorder::new(Arc::clone(&store), chain, Arc::clone(&clock), move || told.committed());
         let desk = Arc::new(Desk { store, recorder: Arc::new(recorder), feed, vault, clock });
         let (source, workspace, actor) = (Arc::default(), Workspace::local(), Actor::CommandLine);
-        Ok(Self { desk, ca: Arc::new(ca), check: Arc::new(check), source, made, workspace, actor })
+        let (ca, check) = (Arc::new(ca), Arc::new(check));
+        Ok(Self { desk, ca, check, audit_key, source, made, workspace, actor })
     }
 
     /// The same Authority, used in another workspace.

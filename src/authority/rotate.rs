@@ -67,11 +67,7 @@ impl Authority {
     }
 
     /// One batch: how many were wrapped anew, how many could not be, and the last id, if there may be more.
-    fn rotate_batch(
-        &self,
-        table: &'static Table,
-        after: String,
-    ) -> Result<(u64, u64, Option<String>), StoreError> {
+    fn rotate_batch(&self, table: &'static Table, after: String) -> Result<(u64, u64, Option<String>), StoreError> {
         let vault = std::sync::Arc::clone(&self.desk.vault);
         self.write(move |work| {
             let values: [Value; 3] = [after.as_str().into(), vault.key_id().into(), BATCH.into()];
@@ -111,12 +107,7 @@ impl Authority {
 
 impl Table {
     /// Wraps one row's data key anew; false where it opens under none of the keys.
-    fn rewrap(
-        &self,
-        work: &mut super::Work<'_>,
-        vault: &super::vault::Vault,
-        id: &str,
-    ) -> Result<bool, StoreError> {
+    fn rewrap(&self, work: &mut super::Work<'_>, vault: &super::vault::Vault, id: &str) -> Result<bool, StoreError> {
         let found = match self.name {
             "connections" => super::rows::ConnectionRow::any(work.tx(), id)?.map(|row| {
                 let fresh = vault.rewrap(&row);

@@ -16,7 +16,7 @@ fn fixture() -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(folder.path()).unwrap().0);
     let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
-    let chain = Chain::new("i1".into(), "host:1".into(), key());
+    let chain = Chain::new("i1".into(), "host:1".into(), Arc::new(key()));
     let recorder = Recorder::new(Arc::clone(&store), chain, clock, || {});
     Fixture { _folder: folder, store, recorder }
 }

@@ -21,6 +21,9 @@ pub(super) use hints::Hints;
 pub(super) use sqlite::Sqlite;
 pub(super) use value::{Row, Value};
 
+/// The version of what a store holds.
+pub(super) const VERSION: u64 = steps::STEPS.len() as u64;
+
 /// Where rows are kept.
 pub(super) trait Store: Send + Sync {
     /// Begins a transaction. A writing one has the right to write from the start, so that what it
