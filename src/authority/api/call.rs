@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::Api;
 use super::endpoint::{Endpoint, Kind, Parameter, Place};
 use super::json::{self, Members};
 use super::problem::{Problem, Surface};
-use crate::authority::Authority;
+use crate::authority::access::Principal;
+use crate::authority::{Actor, Authority};
 use crate::model::TraceId;
 
 /// What a handler works with.
@@ -21,9 +23,20 @@ pub(in crate::authority) struct Call {
 }
 
 impl Call {
-    /// The Authority that is asked.
-    pub(in crate::authority) fn authority(&self) -> &Authority {
+    /// The Authority, as this caller uses it: in its workspace, on its behalf.
+    pub(in crate::authority) fn authority(&self, principal: &Principal) -> Authority {
+        let actor = Actor::Caller(principal.id().into());
+        self.api.authority.within(principal.workspace().clone()).acting_as(actor)
+    }
+
+    /// The Authority, on nobody's behalf.
+    pub(super) fn service(&self) -> &Authority {
         &self.api.authority
+    }
+
+    /// Says true once the Authority stops: streams end then.
+    pub(in crate::authority) fn stopping(&self) -> watch::Receiver<bool> {
+        self.api.stopping.subscribe()
     }
 
     /// The name of this call in answers and the log.

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::call::Call;
-use super::caller::{Principal, Role};
+use super::caller::Role;
 use super::problem::{Problem, Surface};
+use crate::authority::access::Principal;
 
 /// One call of the API.
 pub(in crate::authority) struct Endpoint {
@@ -34,7 +35,7 @@ pub(in crate::authority) enum Handler {
     /// For anybody, on a thread that may block.
     Open(fn(&Call) -> Result<Answer, Problem>),
     /// For callers of these roles, on a thread that may block.
-    Desk(&'static [Role], fn(&Call, &Principal) -> Result<Answer, Problem>),
+    Blocks(&'static [Role], fn(&Call, &Principal) -> Result<Answer, Problem>),
     /// For callers of these roles, waiting without a thread.
     Waits(&'static [Role], fn(Call, Principal) -> Waiting),
 }
@@ -47,7 +48,7 @@ impl Handler {
     pub(super) fn roles(&self) -> Option<&'static [Role]> {
         match self {
             Self::Open(_) => None,
-            Self::Desk(roles, _) | Self::Waits(roles, _) => Some(roles),
+            Self::Blocks(roles, _) | Self::Waits(roles, _) => Some(roles),
         }
     }
 }

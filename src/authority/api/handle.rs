@@ -19,11 +19,12 @@ use tokio::time::timeout;
 
 use super::answer::{Answer, AnswerBody};
 use super::call::{Arguments, Call};
-use super::caller::{NotAdmitted, Presented, Principal};
+use super::caller::{self, Role};
 use super::endpoint::{Endpoint, Handler};
 use super::problem::{ApiCode, Problem, Surface};
 use super::rate::Standing;
 use super::{Api, version};
+use crate::authority::access::{Presented, Principal};
 use crate::authority::vault;
 use crate::model::TraceId;
 
@@ -113,8 +114,8 @@ where
     let (Some(principal), Some(roles)) = (&principal, endpoint.handler.roles()) else {
         return run(api, endpoint, call(api, trace, parts, body, found.path, endpoint).await?, None).await;
     };
-    if !roles.contains(&principal.role()) {
-        let message = format!("this call is not for keys of the scope {}", principal.role().as_str());
+    if !roles.contains(&Role::of(principal)) {
+        let message = format!("this call is not for the scope {}", principal.scope().word());
         return Err(Problem::new(ApiCode::PermissionDenied, message));
     }
     let call = call(api, trace, parts, body, found.path, endpoint).await?;
@@ -122,32 +123,14 @@ where
 }
 
 async fn admit(api: &Arc<Api>, peer: &Peer, headers: &HeaderMap, endpoint: &Endpoint) -> Result<Principal, Problem> {
-    let presented = Presented::of(headers, peer.certificate.as_ref());
-    let admitted = match presented {
+    let admitted = match Presented::of(headers, peer.certificate.as_deref()) {
         Ok(presented) => {
             let gate = Arc::clone(&api.gate);
-            api.desk.run(move || gate.admit(&presented)).await?
+            api.blocking.run(move || gate.admit(&presented)).await?
         }
         Err(why) => Err(why),
     };
-    admitted.map_err(|why| match why {
-        NotAdmitted::Missing => {
-            let how = "this call needs a key: send it as Authorization: Bearer KEY, or as X-API-Key: KEY";
-            Problem::new(ApiCode::Unauthenticated, how).known_as("missing_api_key")
-        }
-        NotAdmitted::Invalid => {
-            let what = "the key or the certificate is not known here, was revoked, or has ended";
-            // The reference's Broker says 403. To a client of its Gateway, that is a connection that is
-            // not active yet.
-            let broker = endpoint.surface == Surface::Old && !endpoint.path.starts_with("/v1/");
-            let code = if broker { ApiCode::PermissionDenied } else { ApiCode::Unauthenticated };
-            Problem::new(code, what).known_as("invalid_api_key")
-        }
-        NotAdmitted::Unknown(why) => {
-            let what = "it cannot be looked up at present who calls";
-            Problem::new(ApiCode::Unavailable, what).with_log(why).retry_after(1)
-        }
-    })
+    admitted.map_err(|why| caller::refused(&why, endpoint))
 }
 
 /// Reads what the handler will work with.
@@ -210,14 +193,14 @@ async fn run(api: &Arc<Api>, endpoint: &Endpoint, call: Call, principal: Option<
         match (&endpoint.handler, principal) {
             (Handler::Open(work), _) => {
                 let work = *work;
-                api.desk.run(move || work(&call)).await?
+                api.blocking.run(move || work(&call)).await?
             }
-            (Handler::Desk(_, work), Some(principal)) => {
+            (Handler::Blocks(_, work), Some(principal)) => {
                 let work = *work;
-                api.desk.run(move || work(&call, &principal)).await?
+                api.blocking.run(move || work(&call, &principal)).await?
             }
             (Handler::Waits(_, work), Some(principal)) => work(call, principal).await,
-            (Handler::Desk(..) | Handler::Waits(..), None) => Err(Problem::internal("nobody was admitted")),
+            (Handler::Blocks(..) | Handler::Waits(..), None) => Err(Problem::internal("nobody was admitted")),
         }
     };
     timeout(api.waits.deadline, done).await.unwrap_or_else(|_| {

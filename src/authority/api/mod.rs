@@ -8,9 +8,9 @@
 #![allow(dead_code, reason = "the frame stands before all of its endpoints do")]
 
 mod answer;
+mod blocking;
 mod call;
 mod caller;
-mod desk;
 mod endpoint;
 mod handle;
 mod json;
@@ -36,26 +36,28 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use self::caller::{Closed, Gate};
-use self::desk::Desk;
+use self::blocking::Blocking;
+use self::caller::{Doors, Gate};
 use self::metrics::ApiMetrics;
 use self::rate::Limits;
 use self::router::Router;
 use super::Authority;
-use crate::config::{ServiceConfig, ServiceLimits};
+use super::access::Access;
+use crate::config::{AccessConfig, ServiceConfig, ServiceLimits};
 use crate::telemetry::Clock;
 use crate::tls::{ServerTlsError, server_tls};
 
 /// What every call shares.
 pub(in crate::authority) struct Api {
-    authority: Arc<Authority>,
+    authority: Authority,
     gate: Arc<dyn Gate>,
     clock: Arc<dyn Clock>,
     router: Router,
     document: Bytes,
-    desk: Desk,
+    blocking: Blocking,
     limits: Limits,
     metrics: ApiMetrics,
+    stopping: watch::Sender<bool>,
     waits: Waits,
 }
 
@@ -115,6 +117,7 @@ pub struct ServiceGround {
     listeners: Vec<(SocketAddr, std::net::TcpListener)>,
     tls: Option<Arc<rustls::ServerConfig>>,
     limits: ServiceLimits,
+    access: AccessConfig,
 }
 
 impl ServiceGround {
@@ -124,7 +127,7 @@ impl ServiceGround {
         let tls = files.map(|files| server_tls(&files.cert_file, &files.key_file, files.client_ca_file.as_deref()));
         let tls = tls.transpose()?;
         let listeners = config.listen.iter().map(|address| listen(*address)).collect::<Result<_, _>>()?;
-        Ok(Self { listeners, tls, limits: config.limits.clone() })
+        Ok(Self { listeners, tls, limits: config.limits.clone(), access: config.access.clone() })
     }
 }
 
@@ -145,22 +148,35 @@ pub struct Service {
 
 impl Service {
     /// Puts an Authority on a ground.
-    pub fn new(ground: ServiceGround, authority: Arc<Authority>, clock: Arc<dyn Clock>) -> Self {
-        Self::with(ground, authority, clock, Arc::new(Closed), table::endpoints(), Waits::default())
+    pub fn new(ground: ServiceGround, authority: Authority) -> Self {
+        let doors = Doors { access: Access::new(&ground.access), authority: authority.clone() };
+        Self::with(ground, authority, Arc::new(doors), table::endpoints(), Waits::default())
     }
 
     fn with(
         ground: ServiceGround,
-        authority: Arc<Authority>,
-        clock: Arc<dyn Clock>,
+        authority: Authority,
         gate: Arc<dyn Gate>,
         endpoints: Vec<endpoint::Endpoint>,
         waits: Waits,
     ) -> Self {
+        let clock = Arc::clone(&authority.desk.clock);
         let router = Router::new(endpoints);
         let document = format!("{}\n", openapi::document(&router)).into();
+        let stopping = watch::Sender::new(false);
         let (limits, metrics) = (Limits::new(&ground.limits), ApiMetrics::new());
-        let api = Api { authority, gate, clock, router, document, desk: Desk::new(), limits, metrics, waits };
+        let api = Api {
+            authority,
+            gate,
+            clock,
+            router,
+            document,
+            blocking: Blocking::new(),
+            limits,
+            metrics,
+            stopping,
+            waits,
+        };
         Self { ground, api }
     }
 
@@ -171,7 +187,7 @@ impl Service {
 
     /// Serves until `shutdown` is done; then no new connections, and what is under way is answered.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServiceError> {
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = (self.api.stopping.clone(), self.api.stopping.subscribe());
         let (alive, mut all_gone) = mpsc::channel(1);
         let drain = self.api.waits.drain;
         let places = Arc::new(Semaphore::new(self.ground.limits.connections));

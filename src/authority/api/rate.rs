@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -19,8 +19,8 @@ const MOST: usize = 16_384;
 
 /// The buckets of one Authority.
 pub(super) struct Limits {
-    requests: Buckets<Arc<str>>,
-    leases: Buckets<Arc<str>>,
+    requests: Buckets<String>,
+    leases: Buckets<String>,
     strangers: Buckets<IpAddr>,
 }
 
@@ -34,10 +34,10 @@ impl Limits {
     }
 
     /// Takes one call of a caller.
-    pub(super) fn known(&self, caller: &Arc<str>, bucket: Bucket, now: Duration) -> Standing {
+    pub(super) fn known(&self, caller: &str, bucket: Bucket, now: Duration) -> Standing {
         match bucket {
-            Bucket::Requests => self.requests.take(caller, now),
-            Bucket::Leases => self.leases.take(caller, now),
+            Bucket::Requests => self.requests.take(&caller.to_owned(), now),
+            Bucket::Leases => self.leases.take(&caller.to_owned(), now),
         }
     }
 

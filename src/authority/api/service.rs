@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::Call;
-use super::caller::{Principal, Role};
+use super::caller::Role;
 use super::endpoint::{Bucket, Endpoint, Handler, Schema, Shape};
 use super::metrics::ApiMetrics;
 use super::problem::{ApiCode, Problem, Surface};
+use crate::authority::access::Principal;
 
 pub(super) fn endpoints() -> [Endpoint; 3] {
     [
@@ -35,7 +36,7 @@ pub(super) fn endpoints() -> [Endpoint; 3] {
             answers: vec![(200, "The counters", Some(Shape::Text(ApiMetrics::CONTENT_TYPE)))],
             bucket: Bucket::Requests,
             // Its numbers tell how a fleet is used, and this port is open to the fleet.
-            handler: Handler::Desk(&[Role::Admin], metrics),
+            handler: Handler::Blocks(&[Role::Admin], metrics),
         },
         Endpoint {
             method: Method::GET,
@@ -79,7 +80,7 @@ fn document_schema() -> Value {
 }
 
 fn health(call: &Call) -> Result<Answer, Problem> {
-    call.authority().list().map_err(|error| {
+    call.service().list().map_err(|error| {
         Problem::new(ApiCode::Unavailable, "the store cannot be read").with_log(error).retry_after(1)
     })?;
     Ok(Answer::json(&json!({ "status": "healthy" })))

@@ -47,8 +47,8 @@ pub(super) fn execute(config: Option<&Path>, _: &Args) -> Result<ExitCode, Failu
     config.check_for_authority().map_err(|problems| Failure::invalid(&problems))?;
     let ground = ServiceGround::open(&config.service).map_err(|error| Failure::because(&error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let authority = Arc::new(store::open(&config.authority, Arc::clone(&clock))?);
-    start::block_on(serve(Service::new(ground, authority, clock)))?;
+    let authority = store::open(&config.authority, clock)?;
+    start::block_on(serve(Service::new(ground, authority)))?;
     tracing::info!("stopped");
     Ok(ExitCode::from(exit::OK))
 }

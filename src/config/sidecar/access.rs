@@ -82,7 +82,6 @@ pub enum AgentsFrom {
 }
 
 /// Reads `issuers` and `clients` from the section's keys.
-#[allow(dead_code, reason = "read with the sections of the service")]
 pub(super) fn read(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> AccessConfig {
     let mut access = AccessConfig::default();
     for node in fields.get("issuers").map(|node| node.list(reader.findings)).unwrap_or_default() {

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::access::{self, AccessConfig};
 use super::reader::Reader;
 use crate::config::units;
 use crate::config::yaml::{Content, Fields, Node};
@@ -19,6 +20,8 @@ pub struct ServiceConfig {
     pub cleartext: bool,
     /// How much of it one caller may use.
     pub limits: ServiceLimits,
+    /// Who may use it, beside the keys of the store.
+    pub access: AccessConfig,
 }
 
 /// `authority.tls:`
@@ -57,7 +60,7 @@ pub struct Rate {
 impl Default for ServiceConfig {
     fn default() -> Self {
         let listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 14110))];
-        Self { listen, tls: None, cleartext: false, limits: ServiceLimits::default() }
+        Self { listen, tls: None, cleartext: false, limits: ServiceLimits::default(), access: AccessConfig::default() }
     }
 }
 
@@ -83,6 +86,7 @@ pub(super) fn read(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> ServiceC
     if let Some(node) = fields.get("limits") {
         limits(node, &mut service.limits, reader);
     }
+    service.access = access::read(fields, reader);
     service
 }
 

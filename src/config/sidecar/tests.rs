@@ -94,7 +94,10 @@ fn every_key_is_read() {
     let (rate, leases, unauthenticated) = (rate(10, 1), rate(20, 60), rate(30, 3600));
     let limits = ServiceLimits { rate, leases, unauthenticated, connections: 40 };
     let listen = vec!["0.0.0.0:14110".parse().unwrap(), "[::1]:14110".parse().unwrap()];
-    assert_eq!(config.service, ServiceConfig { listen, tls: Some(tls), cleartext: true, limits });
+    assert_eq!(
+        config.service,
+        ServiceConfig { listen, tls: Some(tls), cleartext: true, limits, access: AccessConfig::default() }
+    );
     assert_eq!(config.upstream.ca_files, [folder.join("extra.pem")]);
     assert_eq!(config.upstream.hosts[&Host::parse("api.test").unwrap()].to_string(), "127.0.0.2");
     assert_eq!((config.upstream.max_idle_per_key, config.upstream.max_idle), (7, 70));

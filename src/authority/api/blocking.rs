@@ -14,12 +14,12 @@ const QUEUE: usize = 4096;
 
 /// Hands work to threads that may block.
 #[derive(Clone)]
-pub(in crate::authority) struct Desk {
+pub(in crate::authority) struct Blocking {
     places: Arc<Semaphore>,
     queue: Arc<Semaphore>,
 }
 
-impl Desk {
+impl Blocking {
     pub(super) fn new() -> Self {
         Self { places: Arc::new(Semaphore::new(PLACES)), queue: Arc::new(Semaphore::new(QUEUE)) }
     }
@@ -48,11 +48,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_problem_and_leaves_its_place() {
-        let desk = Desk::new();
+        let blocking = Blocking::new();
         for _ in 0..PLACES * 2 {
-            let result = desk.run(|| -> u8 { panic!("on purpose") }).await;
+            let result = blocking.run(|| -> u8 { panic!("on purpose") }).await;
             assert_eq!(result.unwrap_err().code, ApiCode::Internal);
         }
-        assert_eq!(desk.run(|| 7).await, Ok(7));
+        assert_eq!(blocking.run(|| 7).await, Ok(7));
     }
 }
