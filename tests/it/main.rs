@@ -17,6 +17,7 @@ mod environment;
 mod examples;
 mod headers;
 mod health;
+mod issuer;
 mod left_out;
 mod life;
 mod malformed;

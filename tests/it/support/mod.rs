@@ -1,6 +1,7 @@
 //! The harness: a sidecar in this process, origins that record, and an agent.
 
 pub mod client;
+pub mod issuer;
 pub mod origin;
 pub mod pki;
 pub mod process;
@@ -9,6 +10,7 @@ pub mod signature;
 pub mod underway;
 
 pub use client::{Agent, Answer};
+pub use issuer::Issuer;
 pub use origin::{Origin, Received, Speaks};
 pub use pki::Pki;
 pub use process::Home;
