@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 
 use super::*;
+use crate::authority::issuer::{Issuer, Rules, Turn};
 use crate::dial::for_tests::{Does, LONG, Peer, plain_dialer};
 use crate::dial::{CallError, DialError};
 use crate::telemetry::TestClock;
@@ -403,6 +404,113 @@ async fn a_declared_call_that_cannot_be_meant_is_refused_before_it_is_made() {
         match local().revoke_as_declared(&call, &public, &Secret::new(token)).await {
             Err(RevokeError::Declaration(error)) => assert_eq!(error, want),
             other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn at(issuer: &Issuer, auth: ClientAuth) -> TokenEndpoint {
+    TokenEndpoint {
+        url: Url::parse(&issuer.url_as("api.test", "/token")).unwrap(),
+        revocation_url: Some(Url::parse(&issuer.url_as("api.test", "/revoke")).unwrap()),
+        client_id: "id:1 é".to_owned(),
+        client_secret: (auth != ClientAuth::Public).then(|| Secret::new(SECRET)),
+        auth,
+        scopes: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_that_reads_by_the_book_understands_every_authentication() {
+    for auth in [ClientAuth::Basic, ClientAuth::Post, ClientAuth::Public] {
+        let client_secret = (auth != ClientAuth::Public).then(|| SECRET.to_owned());
+        let issuer = Issuer::plain(Rules { client_id: "id:1 é".to_owned(), client_secret, ..Rules::default() });
+        let consent = issuer.consent();
+        let endpoint = at(&issuer, auth);
+        let first = Secret::new(consent.refresh_token);
+        let tokens = local().refresh(&endpoint, &first).await.unwrap();
+        assert_eq!(tokens.expires_at, Some(now() + Duration::from_secs(3600)));
+        let second = tokens.refresh_token.unwrap();
+        assert_eq!(issuer.refresh_token(consent.family).as_bytes(), second.expose());
+
+        issuer.next(Turn::NoRefreshToken);
+        assert!(local().refresh(&endpoint, &second).await.unwrap().refresh_token.is_none());
+        local().refresh(&endpoint, &second).await.unwrap();
+        assert_eq!((issuer.refreshes(consent.family), issuer.reuses()), (3, vec![]));
+
+        let reused = local().refresh(&endpoint, &first).await;
+        assert_eq!(verdict(&reused), "refused invalid_grant");
+        assert_eq!(issuer.reuses(), [consent.family]);
+
+        let other = issuer.consent();
+        local().revoke(&endpoint, &Secret::new(other.refresh_token), TokenHint::Refresh).await.unwrap();
+        assert!(issuer.is_over(other.family));
+        local().revoke(&endpoint, &Secret::new("never seen"), TokenHint::Access).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_or_late_is_no_refusal() {
+    let issuer = Issuer::plain(Rules {
+        client_id: "id:1 é".to_owned(),
+        client_secret: Some(SECRET.to_owned()),
+        ..Rules::default()
+    });
+    let (consent, endpoint) = (issuer.consent(), at(&issuer, ClientAuth::Basic));
+    let token = Secret::new(consent.refresh_token);
+    issuer.next(Turn::Lose);
+    assert_eq!(verdict(&local().refresh(&endpoint, &token).await), "later no answer");
+    issuer.next(Turn::Hang);
+    let networks: Arc<[_]> = ["127.0.0.0/8".parse().unwrap()].into();
+    let hasty = Caller::for_data(plain_dialer(), networks).in_cleartext_too().within(Duration::from_millis(200));
+    let hasty = TokenClient::new(hasty, Arc::new(TestClock::at(now())));
+    assert_eq!(verdict(&hasty.refresh(&endpoint, &token).await), "later no answer");
+    issuer.until("that the one who left is noticed", |issuer| issuer.under_way(consent.family) == 0).await;
+}
+
+/// Bodies that an endpoint could send to have its own words, or ours, told on.
+fn body() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::{Just, Strategy as _, any, prop_oneof};
+    let value = prop_oneof![
+        Just(r#""canary""#.to_owned()),
+        Just(r#"{"error":"canary"}"#.to_owned()),
+        Just(r#"["canary"]"#.to_owned()),
+        Just("null".to_owned()),
+        Just("false".to_owned()),
+        any::<f64>().prop_map(|number| format!("{number:e}")),
+        any::<i64>().prop_map(|number| number.to_string()),
+        "canary[A-Z0-9-]{1,12}".prop_map(|text| format!("{text:?}")),
+        "\\PC{0,12}".prop_map(|text| serde_json::Value::from(text).to_string()),
+    ];
+    let names = ["access_token", "refresh_token", "expires_in", "expires_at", "expiry", "error", "ok", "canary"];
+    let field = (proptest::sample::select(names.to_vec()), value);
+    let object = proptest::collection::vec(field, 0..6).prop_map(|fields| {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name:?}:{value}")).collect();
+        format!("{{{}}}", fields.join(","))
+    });
+    prop_oneof![4 => object, 1 => any::<String>().prop_map(|text| text + "canary")]
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_answer_makes_it_stumble_or_tell(status in 200_u16..600, body in body(), after in "\\PC{0,40}") {
+        let sent = [Secret::new("the-canary-that-was-sent")];
+        let mut headers = http::HeaderMap::new();
+        if let Ok(value) = after.parse() {
+            headers.insert(http::header::RETRY_AFTER, value);
+        }
+        let answer =
+            crate::dial::Answer { status: status.try_into().unwrap(), headers, body: Secret::new(body.as_str()) };
+        let heard = || judge::Heard::of(&answer, &sent, now());
+        let revoked = judge::revoke(heard());
+        match judge::refresh(heard(), now()) {
+            Ok(tokens) => {
+                assert!((200..300).contains(&status) && !tokens.access_token.is_empty(), "{status} {body}");
+                assert!(!body.contains(r#""error":{"#) && !body.contains(r#""ok":false"#), "{body}");
+            }
+            Err(error) => assert!(!chain(&error).contains("canary"), "{}", chain(&error)),
+        }
+        if let Err(error) = revoked {
+            assert!(!chain(&error).contains("canary"), "{}", chain(&error));
         }
     }
 }
