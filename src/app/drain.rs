@@ -26,6 +26,11 @@ pub(super) async fn revocations(pipeline: Arc<Pipeline>) {
     }
 }
 
+/// Listens to the source, if it has something to say by itself.
+pub(super) async fn source(pipeline: Arc<Pipeline>) {
+    pipeline.leases.follow().await;
+}
+
 /// Stops accepting, lets what is alive end, and closes the rest once `timeouts.drain` is over.
 pub(super) async fn drain(pipeline: &Pipeline, stop: &watch::Sender<bool>, mut all_gone: mpsc::Receiver<()>) {
     stop.send_replace(true);

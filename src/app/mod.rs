@@ -1,10 +1,13 @@
 //! The composition root: configuration -> bound addresses -> run until told to stop.
 //!
 //! Everything that a sidecar needs is handed in ([`Parts`]); nothing here reads a file or an
-//! environment variable, but for the policy's files ([`load_policy`]).
+//! environment variable, but for the policy's files ([`load_policy`], [`KeptPolicy`]) and those of
+//! a source with a `url` ([`remote_source`]).
 
 mod drain;
+mod pushed;
 mod reload;
+mod remote;
 mod who;
 
 use std::future::Future;
@@ -16,7 +19,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+pub use self::pushed::{KeptPolicy, PushedError, PushedPolicy, Start, document_of};
 pub use self::reload::Reloader;
+pub use self::remote::{RemoteError, remote_source};
 pub use self::who::{Who, policy_of_call};
 use crate::audit::Audit;
 use crate::config::{AuditMode, Config, Problems, SetName};
@@ -232,12 +237,14 @@ impl Bound {
         drop(front);
         let chores = tokio::spawn(drain::chores(Arc::clone(&self.pipeline)));
         let revocations = tokio::spawn(drain::revocations(Arc::clone(&self.pipeline)));
+        let source = tokio::spawn(drain::source(Arc::clone(&self.pipeline)));
         shutdown.await;
         ready.store(false, Ordering::Release);
         drain::drain(&self.pipeline, &stop, all_gone).await;
         end.send_replace(true);
         chores.abort();
         revocations.abort();
+        source.abort();
     }
 
     fn admin_state(&self, ready: &Arc<AtomicBool>) -> AdminState {
@@ -261,12 +268,16 @@ impl Bound {
             ready: Arc::clone(ready),
             status: Arc::new(move || {
                 let (requests, tunnels) = pipeline.alive();
-                serde_json::json!({
+                let mut status = serde_json::json!({
                     "version": env!("CARGO_PKG_VERSION"),
                     "policy": &**pipeline.policy.load().version(),
                     "alive": { "requests": requests, "tunnels": tunnels },
                     "audit": { "mode": mode },
-                })
+                });
+                if let Some(source) = pipeline.leases.source_status() {
+                    status["source"] = source;
+                }
+                status
             }),
         }
     }

@@ -218,6 +218,11 @@ fn sealer(key: &MasterKey, others: &[MasterKey], purpose: Purpose) -> Result<Sea
     Ok(key.derive(purpose)?.opening_also(others))
 }
 
+/// Seals the key of the interception CA where there is no store here to open.
+pub fn ca_sealer(key: &MasterKey) -> Result<Sealer, AuthorityError> {
+    Ok(sealer(key, &[], Purpose::Ca)?)
+}
+
 /// Compares the key with the one that the store was made with, by a constant that was sealed
 /// under it.
 fn check_key(store: &dyn Store, check: &Sealer) -> Result<(), AuthorityError> {

@@ -63,7 +63,7 @@ fn hand_out(dir: Option<&Path>, config: Option<&Path>) -> Result<ExitCode, Failu
     let config = start::config(config)?;
     let roots = Roots::load(&config.upstream.ca_files).map_err(|error| Failure::because(&error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (_, ca, _) = proxy::authority(&config, &clock)?;
+    let ca = proxy::ca(&config, &clock)?;
     let own = ca.trust_pem();
     let Some(dir) = dir else {
         let written = std::io::stdout().lock().write_all(own.as_bytes());

@@ -284,11 +284,24 @@ fn delete(config: &Config, name: &ConnectionName, yes: bool) -> Result<(), Failu
 }
 
 fn open(config: &Config) -> Result<Authority, Failure> {
+    is_here(config)?;
     store::open(&config.authority, Arc::new(SystemClock))
+}
+
+/// Refuses to keep connections in a store that this configuration borrows nothing from.
+fn is_here(config: &Config) -> Result<(), Failure> {
+    match &config.remote {
+        None => Ok(()),
+        Some(remote) => {
+            let (name, place) = (&remote.name, remote.url.destination());
+            Err(Failure::usage(format!("the connections of the source {name} are kept by the Authority at {place}")))
+        }
+    }
 }
 
 /// The store, if there is one: whoever only looks makes none.
 fn existing(config: &Config) -> Result<Option<Authority>, Failure> {
+    is_here(config)?;
     if Authority::has_store(&config.authority) { open(config).map(Some) } else { Ok(None) }
 }
 

@@ -34,6 +34,7 @@ mod policy;
 mod provider;
 mod proxy;
 mod ready;
+mod remote;
 mod run;
 mod start;
 mod stop;

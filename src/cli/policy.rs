@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use self::news::News;
 use super::failure::{Failure, finish};
 use super::output::{print, print_json};
-use super::{exit, start};
+use super::{exit, remote, start};
 use crate::config::{Catalogue, Problem, Problems, load_documents};
 use crate::policy::Policy;
 
@@ -39,8 +39,9 @@ Examples:
   nexus-sidecar policy test policies/*.yaml
   nexus-sidecar policy explain GET https://acme.atlassian.net/rest/api/3/issue/X-1
 
-Without a file: those of the configuration, else policy.yaml in the user's own configuration
-folder, never the working directory.";
+Without a file: those of the configuration (or, where that says `authority`, the policy that
+this machine took of it last), else policy.yaml in the user's own configuration folder, never the
+working directory.";
 
 const CHECK: &str = "\
 Examples:
@@ -107,11 +108,17 @@ fn answer(args: &Args) -> Result<ExitCode, Failure> {
 /// Compiles the files that were named, else the user's. `None` where problems were printed as
 /// JSON, which is all that is left to say.
 fn load(named: &[PathBuf], config: Option<&Path>, json: bool) -> Result<Option<Policy>, Failure> {
-    let files = match named {
-        [] => start::policy_files(&start::config(config)?)?,
-        named => named.to_vec(),
+    let documents = match named {
+        [] => {
+            let config = start::config(config)?;
+            match remote::kept_document(&config)? {
+                Some(kept) => Ok(vec![kept]),
+                None => load_documents(&start::policy_files(&config)?),
+            }
+        }
+        named => load_documents(named),
     };
-    match load_documents(&files).and_then(Policy::compile) {
+    match documents.and_then(Policy::compile) {
         Ok(policy) => Ok(Some(policy)),
         Err(Problems(problems)) if json => {
             let problems: Vec<Value> = problems.iter().map(problem_as_json).collect();

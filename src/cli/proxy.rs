@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use super::failure::{Failure, finish};
 use super::stop::Stop;
-use super::{environment, exit, harden, start};
-use crate::app::{self, Bound, Ground, Parts, Reloader};
+use super::{environment, exit, harden, remote, start};
+use crate::app::{self, Bound, Ground, Parts, PushedPolicy, Reloader};
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::identity::Gate;
-use crate::lease::LeaseSource;
+use crate::lease::{LeaseSource, NexusSource};
+use crate::policy::Policy;
 use crate::telemetry::{Clock, Metrics, SystemClock};
 use crate::tls::{Ca, CaError};
 
@@ -51,10 +52,17 @@ fn execute(args: &Args) -> Result<ExitCode, Failure> {
     start::log_to_stderr(&config.log)?;
     config.check_for_proxy().map_err(|problems| Failure::invalid(&problems))?;
     let gate = gate(&config)?;
-    let policy = start::load_policy(&config.policy)?;
-    let ground = start::ground(&config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (source, ca, renew) = authority(&config, &clock)?;
+    let remote = remote::source(&config, &clock)?;
+    let (policy, pushed) = policy(&config, remote.as_ref())?;
+    let ground = start::ground(&config)?;
+    let (source, ca, renew) = match remote {
+        Some(remote) => {
+            let (ca, renew) = kept_ca(&config, &clock)?;
+            (remote as Arc<dyn LeaseSource>, ca, renew)
+        }
+        None => authority(&config, &clock)?,
+    };
     let audit = Audit::open(&config.audit, Arc::clone(&clock)).map_err(|error| Failure::because(&error))?;
     let parts = Parts {
         config,
@@ -68,25 +76,37 @@ fn execute(args: &Args) -> Result<ExitCode, Failure> {
         on_refusal: None,
     };
     let audit = parts.audit.clone();
-    let ended = start::block_on(serve(ground, parts, args.config.clone(), renew));
+    let ended = start::block_on(serve(ground, parts, Kept { file: args.config.clone(), renew, pushed }));
     audit.close().map_err(|error| Failure::because(&error))?;
     ended?;
     tracing::info!("stopped");
     Ok(ExitCode::from(exit::OK))
 }
 
+/// The rules to start with, and what follows them where they are the Authority's.
+fn policy(config: &Config, remote: Option<&Arc<NexusSource>>) -> Result<(Policy, Option<PushedPolicy>), Failure> {
+    let Some(started) = remote::policy(config, remote)? else {
+        return Ok((start::load_policy(&config.policy)?, None));
+    };
+    if let Some(warning) = &started.warning {
+        tracing::warn!(reason = warning, "starting with an older policy");
+    }
+    tracing::info!(policy = %started.policy.version(), "the Authority's policy was taken");
+    Ok((started.policy, Some(started.pushed)))
+}
+
 /// Between two looks at the CA: it lives for days.
 const CA_CHECK: Duration = Duration::from_secs(3600);
 
 /// Reads the CA again; its successor is made and taken ahead of its end.
-pub(super) type Renew = Box<dyn Fn() -> Result<Ca, CaError> + Send>;
+type Renew = Box<dyn Fn() -> Result<Ca, CaError> + Send>;
 
 /// Where credentials come from, the CA, and how the CA is renewed, if it is kept.
-pub(super) type Lending = (Arc<dyn LeaseSource>, Ca, Option<Renew>);
+type Lending = (Arc<dyn LeaseSource>, Ca, Option<Renew>);
 
 /// The store and the CA, whose key is sealed under the store's.
 #[cfg(feature = "authority")]
-pub(super) fn authority(config: &Config, clock: &Arc<dyn Clock>) -> Result<Lending, Failure> {
+fn authority(config: &Config, clock: &Arc<dyn Clock>) -> Result<Lending, Failure> {
     Ca::check_dir(&config.ca_dir).map_err(|error| Failure::because(&error))?;
     let authority = super::store::open(&config.authority, Arc::clone(clock))?;
     let source = authority.source();
@@ -98,9 +118,37 @@ pub(super) fn authority(config: &Config, clock: &Arc<dyn Clock>) -> Result<Lendi
 
 /// This build has no store: no connections, and a CA that ends with the process.
 #[cfg(not(feature = "authority"))]
-pub(super) fn authority(_config: &Config, clock: &Arc<dyn Clock>) -> Result<Lending, Failure> {
+fn authority(_config: &Config, clock: &Arc<dyn Clock>) -> Result<Lending, Failure> {
     let ca = Ca::ephemeral(clock.wall()).map_err(|error| Failure::because(&error))?;
     Ok((Arc::new(crate::lease::MemorySource::new([])), ca, None))
+}
+
+/// The CA alone, where connections are a service's: kept as it is beside a store, and sealed under
+/// the same master key.
+#[cfg(feature = "authority")]
+fn kept_ca(config: &Config, clock: &Arc<dyn Clock>) -> Result<(Ca, Option<Renew>), Failure> {
+    Ca::check_dir(&config.ca_dir).map_err(|error| Failure::because(&error))?;
+    let sealer = super::store::ca_sealer(&config.authority)?;
+    let (directory, clock) = (config.ca_dir.clone(), Arc::clone(clock));
+    let renew = move || Ca::load_or_make(&directory, &sealer, clock.wall());
+    let ca = renew().map_err(|error| Failure::because(&error))?;
+    Ok((ca, Some(Box::new(renew))))
+}
+
+/// This build seals no CA: one that ends with the process.
+#[cfg(not(feature = "authority"))]
+fn kept_ca(_config: &Config, clock: &Arc<dyn Clock>) -> Result<(Ca, Option<Renew>), Failure> {
+    let ca = Ca::ephemeral(clock.wall()).map_err(|error| Failure::because(&error))?;
+    Ok((ca, None))
+}
+
+/// The CA of a configuration that is kept, for whoever needs nothing else of it.
+#[cfg(feature = "authority")]
+pub(super) fn ca(config: &Config, clock: &Arc<dyn Clock>) -> Result<Ca, Failure> {
+    match config.remote {
+        Some(_) => kept_ca(config, clock).map(|(ca, _)| ca),
+        None => authority(config, clock).map(|(_, ca, _)| ca),
+    }
 }
 
 /// The gate of the agents that a configuration names.
@@ -108,17 +156,28 @@ fn gate(config: &Config) -> Result<Gate, Failure> {
     Ok(Gate::named(passwords::read(&config.agents)?, config.anonymous))
 }
 
+/// What is looked after while it serves.
+struct Kept {
+    file: PathBuf,
+    renew: Option<Renew>,
+    pushed: Option<PushedPolicy>,
+}
+
 /// Serves until a signal, and drains.
-async fn serve(ground: Ground, parts: Parts, file: PathBuf, renew: Option<Renew>) -> Result<(), Failure> {
+async fn serve(ground: Ground, parts: Parts, kept: Kept) -> Result<(), Failure> {
     let stop = Stop::listen()?;
+    let Kept { file, renew, pushed } = kept;
+    let metrics = Arc::clone(&parts.metrics);
     let follower = reload::Follower::new(file, &parts.config, &parts.metrics)?;
     let bound = app::bind_on(ground, parts).map_err(|error| Failure::because(&error))?;
     announce(&bound);
     let following = tokio::spawn(follower.follow(bound.reloader()));
+    let pushed = pushed.map(|pushed| tokio::spawn(pushed.follow(bound.reloader(), metrics)));
     let renewing = tokio::spawn(renew_ca(renew, bound.reloader()));
     let ended = stop.serve(|asked| bound.run(async { drop(asked.await) })).await;
     following.abort();
     renewing.abort();
+    pushed.inspect(|pushed| pushed.abort());
     ended.map(drop)
 }
 

@@ -16,12 +16,14 @@ use super::client::trust::{Sources, Trust};
 use super::client::variables::{self, Child};
 use super::client::{Given, VARIABLES, Withheld, java};
 use super::failure::{Failure, finish, say};
-use super::{environment, harden, start};
-use crate::app::{self, Bound, Ground, Parts};
+use super::{environment, harden, remote, start};
+use crate::app::{self, Bound, Ground, Parts, PushedPolicy};
 use crate::audit::Audit;
 use crate::config::{ANONYMOUS, Config, Listen, Provider, SetName};
 use crate::identity::Gate;
+use crate::lease::NexusSource;
 use crate::model::Secret;
+use crate::policy::Policy;
 use crate::telemetry::{Clock, Metrics, SystemClock};
 use crate::tls::Ca;
 
@@ -48,7 +50,8 @@ Examples:
 /// command, and ends with it. The command gets no open file, no NEXUS_* variable and no credential
 /// of your environment: what was withheld is said once. Where the policy puts a provider's
 /// credentials on, its variables hold placeholders of the right shape. Configuration and policy are
-/// read once, before the command starts, and never from the working directory.
+/// read once, before the command starts, and never from the working directory; a policy of the
+/// Authority is followed, since the command cannot write it.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -97,16 +100,19 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
     let hardened = harden::harden()?;
     child::adopt_orphans()?;
     let mut config = for_one_command(start::config(args.config.as_deref())?);
-    let policy = start::policy(&args.policy, &args.sets, &config)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let remote = remote::source(&config, &clock)?;
+    let (policy, pushed) = policy(&args, &config, remote.as_ref())?;
+    // With a policy of its own, it goes by that to its end.
+    config.policy_of_authority = pushed.is_some();
     let InMemory { connections, variables: mut sources } = fields::read(&args.fields, &policy)?;
     sources.extend(config.authority.key.variable());
     let withheld = Withheld::new(args.keep.clone(), sources)?;
     let ground = start::ground(&config)?;
     let log = start::log_to_file(args.log.as_deref(), &config.log)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // What is in memory goes by the rules' name for it.
     connections.iter().for_each(|held| drop(config.connections.remove(&held.name)));
-    let source = start::source(&config, &policy, connections, Arc::clone(&clock))?;
+    let source = start::source(&config, &policy, connections, remote, Arc::clone(&clock))?;
     let ca = Ca::ephemeral(clock.wall()).map_err(|error| Failure::because(&error))?;
     let audit = Audit::open(&config.audit, Arc::clone(&clock)).map_err(|error| Failure::because(&error))?;
     let password = start::random_password()?;
@@ -128,7 +134,7 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
     };
     let audit = parts.audit.clone();
     let terminal = Terminal::now();
-    let ended = start::block_on(run.beside(ground, parts));
+    let ended = start::block_on(run.beside(ground, parts, pushed));
     let closed = audit.close().map_err(|error| Failure::because(&error));
     if let Some(text) = tally.text(&of_why) {
         if terminal.is_taken() {
@@ -140,6 +146,25 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
     let code = ended?;
     closed?;
     Ok(ExitCode::from(code))
+}
+
+/// The rules to start with, and what follows them where they are the Authority's: the command
+/// cannot edit those.
+fn policy(
+    args: &Args,
+    config: &Config,
+    remote: Option<&Arc<NexusSource>>,
+) -> Result<(Policy, Option<PushedPolicy>), Failure> {
+    let named = !args.policy.is_empty() || !args.sets.is_empty();
+    match remote::policy(config, remote.filter(|_| !named))? {
+        None => Ok((start::policy(&args.policy, &args.sets, config)?, None)),
+        Some(started) => {
+            if let Some(warning) = &started.warning {
+                say(&format!("warning: {warning}"));
+            }
+            Ok((started.policy, Some(started.pushed)))
+        }
+    }
 }
 
 /// What the command needs beside the sidecar's own parts.
@@ -154,19 +179,21 @@ struct Run {
 impl Run {
     /// Serves while the command runs; answers its exit code. Nothing is left behind, whatever
     /// signal comes.
-    async fn beside(self, ground: Ground, parts: Parts) -> Result<u8, Failure> {
+    async fn beside(self, ground: Ground, parts: Parts, pushed: Option<PushedPolicy>) -> Result<u8, Failure> {
         let mut signals =
             Signals::listen().map_err(|error| Failure::failed(format!("cannot listen to signals: {error}")))?;
-        let gate = Arc::clone(&parts.gate);
+        let (gate, metrics) = (Arc::clone(&parts.gate), Arc::clone(&parts.metrics));
         let bound = app::bind_on(ground, parts).map_err(|error| Failure::because(&error))?;
         let trust = Self::trust(&bound)?;
         let proxy = *bound.proxy().first().ok_or_else(|| Failure::failed("the sidecar has no address"))?;
+        let following = pushed.map(|pushed| tokio::spawn(pushed.follow(bound.reloader(), metrics)));
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(bound.run(async {
             let _ = stopped.await;
         }));
         let ended = self.attend(&gate, proxy, &trust, &mut signals).await;
         drop(trust);
+        following.inspect(|following| following.abort());
         let _ = stop.send(());
         tokio::select! {
             _ = serving => {}

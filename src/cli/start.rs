@@ -12,11 +12,10 @@ use aws_lc_rs::rand;
 
 use super::failure::Failure;
 use crate::app::{self, Ground};
-use crate::config::{Catalogue, Config, Environment, LogConfig, LogFormat, SetName, SetNameError};
-#[cfg(feature = "authority")]
-use crate::lease::LayeredSource;
-use crate::lease::{LeaseSource, MemoryConnection, MemorySource};
-#[cfg(feature = "authority")]
+use crate::config::{
+    Catalogue, Config, Document, Environment, LogConfig, LogFormat, SetName, SetNameError, load_documents,
+};
+use crate::lease::{LayeredSource, LeaseSource, MemoryConnection, MemorySource, NexusSource};
 use crate::model::ConnectionName;
 use crate::policy::Policy;
 use crate::telemetry::{self, Clock, LogSettings, Sink};
@@ -81,12 +80,21 @@ fn open_log(path: &Path, make_folder: bool) -> io::Result<fs::File> {
 }
 
 /// Compiles the policy files that were named and the permission sets after them; without either,
-/// the files of the configuration, else the user's.
+/// the configuration's, else the user's.
 pub(super) fn policy(named: &[PathBuf], sets: &[SetName], config: &Config) -> Result<Policy, Failure> {
     if named.is_empty() && sets.is_empty() {
-        return load_policy(&policy_files(config)?);
+        return Policy::compile(documents(config)?).map_err(|problems| Failure::invalid(&problems));
     }
     app::load_policy_and_sets(named, sets).map_err(|problems| Failure::invalid(&problems))
+}
+
+/// The documents of the configuration's policy, else of the user's own: files, or what was kept of
+/// the Authority's.
+pub(super) fn documents(config: &Config) -> Result<Vec<Document>, Failure> {
+    if let Some(kept) = super::remote::kept_document(config)? {
+        return Ok(vec![kept]);
+    }
+    load_documents(&policy_files(config)?).map_err(|problems| Failure::invalid(&problems))
 }
 
 /// Reads the name of a permission set that there is.
@@ -148,32 +156,47 @@ pub(super) fn config(named: Option<&Path>) -> Result<Config, Failure> {
     Config::find(named, &Environment::of_process()).map_err(|problems| Failure::invalid(&problems))
 }
 
-/// Where the credentials of a run come from: memory, then the store. A policy that borrows from
-/// the store makes it, so that a connection that is added while the command runs is found.
-#[cfg(feature = "authority")]
+/// Where the credentials of a run come from: memory, then the service or the store. A policy that
+/// borrows from the store makes it, so that a connection that is added while the command runs is
+/// found.
 pub(super) fn source(
     config: &Config,
     policy: &Policy,
     held: Vec<MemoryConnection>,
+    remote: Option<Arc<NexusSource>>,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<dyn LeaseSource>, Failure> {
     let is_held = |name: &ConnectionName| held.iter().any(|connection| connection.name == *name);
     let borrows_more = policy.connections().iter().any(|(name, _)| !is_held(name));
-    let looks = held.is_empty() && crate::authority::Authority::has_store(&config.authority);
-    if borrows_more || looks {
-        let store = super::store::open(&config.authority, clock)?.source();
-        return Ok(if held.is_empty() { store } else { Arc::new(LayeredSource::new(held, store)) });
-    }
-    Ok(Arc::new(MemorySource::new(held)))
+    let rest = match remote {
+        // Its events are followed for the policy too, which may borrow more tomorrow.
+        Some(remote) if borrows_more || config.policy_of_authority => Some(remote as Arc<dyn LeaseSource>),
+        Some(_) => None,
+        None => embedded(config, borrows_more, held.is_empty(), clock)?,
+    };
+    Ok(match rest {
+        Some(rest) if held.is_empty() => rest,
+        Some(rest) => Arc::new(LayeredSource::new(held, rest)),
+        None => Arc::new(MemorySource::new(held)),
+    })
 }
 
-/// Where the credentials of a run come from: this build has no store.
+#[cfg(feature = "authority")]
+fn embedded(
+    config: &Config,
+    borrows_more: bool,
+    nothing_held: bool,
+    clock: Arc<dyn Clock>,
+) -> Result<Option<Arc<dyn LeaseSource>>, Failure> {
+    let looks = nothing_held && crate::authority::Authority::has_store(&config.authority);
+    if !borrows_more && !looks {
+        return Ok(None);
+    }
+    super::store::open(&config.authority, clock).map(|authority| Some(authority.source()))
+}
+
+/// This build has no store.
 #[cfg(not(feature = "authority"))]
-pub(super) fn source(
-    _: &Config,
-    _: &Policy,
-    held: Vec<MemoryConnection>,
-    _: Arc<dyn Clock>,
-) -> Result<Arc<dyn LeaseSource>, Failure> {
-    Ok(Arc::new(MemorySource::new(held)))
+fn embedded(_: &Config, _: bool, _: bool, _: Arc<dyn Clock>) -> Result<Option<Arc<dyn LeaseSource>>, Failure> {
+    Ok(None)
 }

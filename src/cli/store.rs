@@ -5,9 +5,10 @@ use std::io;
 use std::sync::Arc;
 
 use super::failure::{Failure, say};
-use crate::authority::{Authority, KeyReader, read_key};
+use crate::authority::{self, Authority, KeyReader, read_key};
 use crate::config::AuthorityConfig;
 use crate::model::Secret;
+use crate::sign::Sealer;
 use crate::telemetry::Clock;
 
 /// Opens the store, made on first use.
@@ -22,6 +23,17 @@ pub(super) fn open(config: &AuthorityConfig, clock: Arc<dyn Clock>) -> Result<Au
         say(&format!("made its key {}: without it, the store cannot be read", file.display()));
     }
     Ok(authority)
+}
+
+/// What seals the key of the CA where the store is a service: the master key of this machine, made
+/// on first use.
+pub(super) fn ca_sealer(config: &AuthorityConfig) -> Result<Sealer, Failure> {
+    let reader = KeyReader { environment: &|name| std::env::var_os(name), ask: &ask };
+    let key = read_key(config, &reader).map_err(|error| Failure::because(&error))?;
+    if let Some(file) = key.made() {
+        say(&format!("made the key {}: it seals the CA's", file.display()));
+    }
+    authority::ca_sealer(&key).map_err(|error| Failure::because(&error))
 }
 
 /// Asks a person, without echo.

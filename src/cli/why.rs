@@ -94,6 +94,9 @@ fn execute(args: &Args) -> Result<ExitCode, Failure> {
 /// The documents of the policy, as `run` puts them together, or why there are none.
 fn documents(args: &Args, config: &Config) -> Result<Vec<Document>, String> {
     let own = args.policy.is_empty() && args.sets.is_empty();
+    if own && config.policy_of_authority {
+        return start::documents(config).map_err(|failure| failure.message().to_owned());
+    }
     let files = match start::policy_files(config) {
         _ if !own => args.policy.clone(),
         Ok(files) => files,

@@ -5,6 +5,7 @@ mod document;
 mod environment;
 mod key;
 mod problem;
+mod secret_file;
 mod sidecar;
 mod units;
 mod watch;
@@ -20,10 +21,11 @@ pub use document::{
 pub use environment::Environment;
 pub use key::KeySource;
 pub use problem::{At, Located, Problem, Problems};
+pub use secret_file::secret_line;
 pub use sidecar::{
     ANONYMOUS, AccessConfig, AgentConfig, AgentsFrom, AuditConfig, AuditMode, AuthorityConfig, ClientConfig,
-    ClientName, Config, IssuerConfig, KeysFrom, Limits, Listen, LogConfig, LogFormat, Rate, ScopeConfig, ServiceConfig,
-    ServiceLimits, ServiceTls, Timeouts, UpstreamConfig,
+    ClientName, Config, IssuerConfig, KeysFrom, Limits, Listen, LogConfig, LogFormat, Rate, RemoteConfig, ScopeConfig,
+    ServiceConfig, ServiceLimits, ServiceTls, Timeouts, UpstreamConfig,
 };
 pub use units::time as duration;
 pub use watch::FileSet;

@@ -102,6 +102,7 @@ fn config(folder: &Path, services: &Services) -> Result<Config, DemoError> {
         listen: Listen { proxy: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], ..Listen::default() },
         authority: AuthorityConfig { key: KeySource::File(data_dir.join("key")), data_dir },
         service: ServiceConfig::default(),
+        remote: None,
         ca_dir: folder.join("ca"),
         upstream: UpstreamConfig {
             ca_files: vec![ca_file],
@@ -116,6 +117,7 @@ fn config(folder: &Path, services: &Services) -> Result<Config, DemoError> {
         cleartext: false,
         connections: BTreeMap::new(),
         policy: Vec::new(),
+        policy_of_authority: false,
         audit: AuditConfig { mode: AuditMode::Required, key_file: audit.join("key"), dir: audit, max_file: 1 << 20 },
         log: LogConfig::default(),
     })

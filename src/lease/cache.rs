@@ -119,13 +119,14 @@ impl Leases {
         Shared::of(asked?, &self.clock).ok_or(LendError::Expired(ask.connection))
     }
 
-    /// Tells whether a connection, by its name in rules, is still there under the id that it was
-    /// lent under: false once it was deleted or revoked, true for a new version of it, and true
-    /// while the source cannot be asked, since an outage revokes nothing.
-    pub async fn still_lent(&self, name: &ConnectionName, id: &str) -> bool {
+    /// Tells whether a connection, by its name in rules, is still there for an agent under the id
+    /// that it was lent under: false once it was deleted or revoked, or that agent lost it; true
+    /// for a new version of it, and true while the source cannot be asked, since an outage revokes
+    /// nothing.
+    pub async fn still_lent(&self, agent: &Arc<str>, name: &ConnectionName, id: &str) -> bool {
         self.sweep();
         let there = tokio::select! {
-            there = self.source.still_there(self.routed(name), id) => there,
+            there = self.source.still_lends(agent, self.routed(name), id) => there,
             () = self.clock.sleep(self.timeout) => return true,
         };
         match there {
@@ -133,6 +134,16 @@ impl Leases {
             Err(LendError::NotFound(_) | LendError::Revoked(_)) => false,
             Err(_) => true,
         }
+    }
+
+    /// Follows the source for as long as it is polled, for a source that has to be listened to.
+    pub async fn follow(&self) {
+        self.source.follow().await;
+    }
+
+    /// What `/status` says of the source.
+    pub fn source_status(&self) -> Option<serde_json::Value> {
+        self.source.status()
     }
 
     /// Moves whenever something that was lent may have changed.

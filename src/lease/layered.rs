@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Ask, Asked, LeaseSource, Loan, MemoryConnection, MemorySource};
+use super::{Ask, Asked, Followed, LeaseSource, Loan, MemoryConnection, MemorySource};
 use crate::model::ConnectionName;
 
 /// Connections in memory before another source: a name that is held here is never asked for there.
@@ -34,9 +34,21 @@ impl LeaseSource for LayeredSource {
         self.of(connection).still_there(connection, id)
     }
 
+    fn still_lends<'a>(&'a self, agent: &'a Arc<str>, connection: &'a ConnectionName, id: &'a str) -> Asked<'a, bool> {
+        self.of(connection).still_lends(agent, connection, id)
+    }
+
     /// What is held here stays as it is, so that only the rest moves.
     fn changes(&self) -> watch::Receiver<u64> {
         self.rest.changes()
+    }
+
+    fn follow(&self) -> Followed<'_> {
+        self.rest.follow()
+    }
+
+    fn status(&self) -> Option<serde_json::Value> {
+        self.rest.status()
     }
 }
 

@@ -12,6 +12,7 @@ mod for_tests;
 mod layered;
 mod lent;
 mod memory;
+mod nexus;
 mod source;
 
 pub use cache::Leases;
@@ -19,4 +20,5 @@ pub use fields::{FieldError, check_fields};
 pub use layered::LayeredSource;
 pub use lent::{Lease, Lent, Memo};
 pub use memory::{MemoryConnection, MemorySource};
-pub use source::{Ask, Asked, LeaseSource, LendError, Loan};
+pub use nexus::{NexusSource, PolicyDocument, PolicyError};
+pub use source::{Ask, Asked, Followed, LeaseSource, LendError, Loan};

@@ -7,10 +7,13 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 
 use crate::config::Catalogue;
-use crate::model::{Bindings, Code, ConnectionName, Fields, Host, Refusal, Strategy, Workspace};
+use crate::model::{Bindings, Cause, Code, ConnectionName, Fields, Host, Refusal, Strategy, Workspace};
 
 /// What a source is still busy with.
 pub type Asked<'a, T> = Pin<Box<dyn Future<Output = Result<T, LendError>> + Send + 'a>>;
+
+/// What a source does for as long as it is polled.
+pub type Followed<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Where credentials come from.
 pub trait LeaseSource: Send + Sync + 'static {
@@ -22,8 +25,25 @@ pub trait LeaseSource: Send + Sync + 'static {
     /// the same connection.
     fn still_there<'a>(&'a self, connection: &'a ConnectionName, id: &'a str) -> Asked<'a, bool>;
 
+    /// The same for one agent: false too once that agent may no longer borrow it. A source that
+    /// lends to whoever asks has nothing to add.
+    fn still_lends<'a>(&'a self, _agent: &'a Arc<str>, connection: &'a ConnectionName, id: &'a str) -> Asked<'a, bool> {
+        self.still_there(connection, id)
+    }
+
     /// A number that moves whenever something that was lent may have changed.
     fn changes(&self) -> watch::Receiver<u64>;
+
+    /// Follows what moves [`LeaseSource::changes`], for a source that has to be listened to. Polled
+    /// for as long as the sidecar serves.
+    fn follow(&self) -> Followed<'_> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// What `/status` says of it, nothing of which is secret; `None` where there is nothing to say.
+    fn status(&self) -> Option<serde_json::Value> {
+        None
+    }
 }
 
 /// What is asked of a source.
@@ -106,6 +126,14 @@ pub enum LendError {
     /// An operator said that nothing is lent for now.
     #[error("nothing is lent for now, the connection {0} included: the workspace is frozen")]
     Frozen(ConnectionName),
+    /// The connection is not bound to the host that it was asked for.
+    #[error("the connection {name} is not bound to the host {host}")]
+    Unbound {
+        /// Its name.
+        name: ConnectionName,
+        /// Where it was to go.
+        host: Host,
+    },
     /// What is stored cannot be used.
     #[error("the connection {name} cannot be used: {why}")]
     Unusable {
@@ -134,6 +162,7 @@ impl LendError {
             Self::Expired(_) => "expired",
             Self::Attention(_) => "attention",
             Self::Frozen(_) => "frozen",
+            Self::Unbound { .. } => "unbound",
             Self::Unusable { .. } => "unusable",
             Self::Unavailable { .. } => "unavailable",
         }
@@ -173,6 +202,7 @@ impl From<LendError> for Refusal {
                 Code::AuthorityUnavailable,
                 "nothing is lent for now: an operator has frozen every connection".to_owned(),
             ),
+            LendError::Unbound { .. } => return Self::new(Code::PolicyDenied, log).with_cause(Cause::Unbound),
             LendError::Unusable { name, .. } => {
                 (Code::CredentialUnusable, format!("the credentials of the connection \"{name}\" cannot be used"))
             }
@@ -200,12 +230,13 @@ mod tests {
             (LendError::Revoked(name()), Code::ConnectionRevoked),
             (LendError::Expired(name()), Code::ConnectionExpired),
             (LendError::Attention(name()), Code::AttentionRequired),
+            (LendError::Unbound { name: name(), host: Host::parse("a.test").unwrap() }, Code::PolicyDenied),
             (LendError::Unusable { name: name(), why: why() }, Code::CredentialUnusable),
             (LendError::Unavailable { name: name(), why: why() }, Code::AuthorityUnavailable),
         ] {
             let refusal = Refusal::from(error);
             assert_eq!(refusal.code(), code);
-            assert!(refusal.message().contains("\"github\""), "{}", refusal.message());
+            assert!(refusal.message().contains("github"), "{}", refusal.message());
         }
         let missing = Refusal::from(LendError::NotFound(name()));
         assert_eq!(missing.message(), "no connection \"github\": run nexus-sidecar connection add github");

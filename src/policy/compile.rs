@@ -56,7 +56,8 @@ impl Policy {
     }
 }
 
-/// The first 16 hex digits of a SHA-256 over the texts, each behind its length.
+/// The first 16 hex digits of a SHA-256 over the texts, each behind its length; behind the number
+/// that the Authority knows it by.
 fn version(documents: &[Document]) -> String {
     let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     for document in documents {
@@ -65,7 +66,10 @@ fn version(documents: &[Document]) -> String {
     }
     let mut version = hex::encode(context.finish());
     version.truncate(16);
-    version
+    match documents.iter().find_map(|document| document.number) {
+        Some(number) => format!("{number}:{version}"),
+        None => version,
+    }
 }
 
 fn default(documents: &[Document], problems: &mut Vec<Problem>) -> RuleDefault {

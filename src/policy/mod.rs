@@ -57,7 +57,8 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The version: the first 16 hex digits of a SHA-256 over the documents' texts.
+    /// The version: the first 16 hex digits of a SHA-256 over the documents' texts; behind the
+    /// Authority's number and a colon where it is the Authority's.
     pub fn version(&self) -> &Arc<str> {
         &self.version
     }

@@ -73,11 +73,11 @@ impl Pipeline {
         Err(Refusal::new(Code::PolicyDenied, message).with_cause(Cause::PolicyChanged))
     }
 
-    /// Closes what uses a connection that was revoked or deleted.
+    /// Closes what uses a connection that was revoked or deleted, or that its agent lost.
     pub(crate) async fn close_revoked(&self) {
-        for (name, id) in self.registry.connections_in_use() {
-            if !self.leases.still_lent(&name, &id).await {
-                self.registry.revoke(&name, &id);
+        for used in self.registry.connections_in_use() {
+            if !self.leases.still_lent(&used.agent, &used.name, &used.id).await {
+                self.registry.revoke(&used);
             }
         }
     }

@@ -43,6 +43,16 @@ enum Kind {
     Connection(Agent),
 }
 
+/// A connection that a live request uses.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct InUse {
+    pub(super) agent: Arc<str>,
+    /// Its name in rules.
+    pub(super) name: ConnectionName,
+    /// The id that it was lent under.
+    pub(super) id: Arc<str>,
+}
+
 /// Holds a place in the registry; dropping it leaves.
 pub(super) struct Stay {
     registry: Arc<Registry>,
@@ -112,19 +122,19 @@ impl Registry {
         }
     }
 
-    /// The connections that live requests use, by name and id, each once.
-    pub(super) fn connections_in_use(&self) -> Vec<(ConnectionName, Arc<str>)> {
+    /// The connections that live requests use, by agent, name and id, each once.
+    pub(super) fn connections_in_use(&self) -> Vec<InUse> {
         let mut used: Vec<_> = self.all().iter().filter_map(|alive| alive.connection()).collect();
         used.sort();
         used.dedup();
         used
     }
 
-    /// Closes what uses a connection that was revoked or deleted.
-    pub(super) fn revoke(&self, name: &ConnectionName, id: &str) {
+    /// Closes what uses a connection that was revoked or deleted, or that its agent lost.
+    pub(super) fn revoke(&self, gone: &InUse) {
         for alive in self.all() {
-            if alive.connection().is_some_and(|(its, its_id)| its == *name && *its_id == *id) {
-                let message = format!("the connection {name} was revoked or deleted");
+            if alive.connection().is_some_and(|used| used == *gone) {
+                let message = format!("the connection {} was revoked or deleted", gone.name);
                 alive.close(Refusal::new(Code::ConnectionRevoked, message));
             }
         }
@@ -160,10 +170,11 @@ impl Alive {
         }
     }
 
-    fn connection(&self) -> Option<(ConnectionName, Arc<str>)> {
+    fn connection(&self) -> Option<InUse> {
         match &self.kind {
             Kind::Request { verdict: Verdict::Inject(grant), connection_id, .. } => {
-                connection_id.get().map(|id| (grant.connection().clone(), Arc::clone(id)))
+                let (agent, name) = (Arc::clone(grant.terms().agent().name()), grant.connection().clone());
+                connection_id.get().map(|id| InUse { agent, name, id: Arc::clone(id) })
             }
             _ => None,
         }

@@ -65,6 +65,14 @@ impl Roots {
         })
     }
 
+    /// The certificates of one file, and no others. Fails as [`Roots::load`] does.
+    pub fn of_file(path: &std::path::Path) -> Result<Self, RootsError> {
+        let failed = |why| RootsError::File { path: path.to_owned(), why };
+        let mut found = pem::certificates_of(path).map_err(failed)?;
+        found.retain(|der| !contains(der, MARKER.as_bytes()));
+        Self::trusting(found)
+    }
+
     /// The same roots without any certificate that carries a key of this CA.
     pub fn excluding(mut self, ca: &Ca) -> Result<Self, RootsError> {
         let before = self.certificates.len();

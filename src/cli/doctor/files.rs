@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::report::Finding;
+use crate::app::KeptPolicy;
 use crate::config::{Config, KeySource};
 
 /// What a path has to be.
@@ -41,8 +42,14 @@ pub(super) fn look(config: &Config, policies: &[PathBuf], user: User) -> Vec<Fin
     }
     found.extend(policies.iter().map(|policy| named("policy file", policy, Wanted::Guarded, user)));
     let store = &config.authority.data_dir;
-    let mut made =
-        vec![("store folder", store.clone(), Wanted::Private), ("store file", store.join("store.db"), Wanted::Secret)];
+    let mut made = vec![("store folder", store.clone(), Wanted::Private)];
+    match &config.remote {
+        None => made.push(("store file", store.join("store.db"), Wanted::Secret)),
+        Some(remote) if config.policy_of_authority => {
+            made.push(("kept policy", KeptPolicy::of(config, remote).path().to_owned(), Wanted::Secret));
+        }
+        Some(_) => {}
+    }
     if let KeySource::File(key) = &config.authority.key {
         made.push(("key file", key.clone(), Wanted::Secret));
     }
@@ -57,6 +64,10 @@ pub(super) fn look(config: &Config, policies: &[PathBuf], user: User) -> Vec<Fin
     }
     for agent in &config.agents {
         found.push(named(&format!("password of {}", agent.name), &agent.proxy_password_file, Wanted::Secret, user));
+    }
+    if let Some(remote) = &config.remote {
+        found.push(named(&format!("key of {}", remote.name), &remote.bearer_file, Wanted::Secret, user));
+        found.extend(remote.ca_file.iter().map(|file| named("trusted CA", file, Wanted::Guarded, user)));
     }
     found.extend(config.upstream.ca_files.iter().map(|file| named("trusted CA", file, Wanted::Guarded, user)));
     found

@@ -1,7 +1,7 @@
 //! `doctor`: looks at the whole set-up, and says what to do. One file per group of checks.
 //!
 //! It makes nothing: no store, no key, no CA. What it starts is given some time and not more,
-//! and no request leaves the machine.
+//! and no request leaves the machine but the one to an Authority that is a service.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -25,6 +25,7 @@ mod kernel;
 mod machine;
 mod report;
 mod rules;
+mod source;
 #[cfg(feature = "authority")]
 mod store;
 mod trust;
@@ -43,7 +44,8 @@ Examples:
 ///
 /// Files and their modes, store and key, policy and connections, ports, clock and kernel, and
 /// whether clients go through the sidecar and trust its CA when `run` starts them. Nothing is made,
-/// and no request leaves this machine. Exit 1 if something has to be mended.
+/// and no request leaves this machine, but for one to the Authority of a source with a url. Exit 1
+/// if something has to be mended.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -124,29 +126,48 @@ fn configured(
     let found = &mut report.findings;
     // As `run` does: what is named stands alone.
     let named = !args.policy.is_empty() || !args.sets.is_empty();
-    let policies = if named { args.policy.clone() } else { start::policy_files(config).unwrap_or_default() };
+    let of_authority = config.policy_of_authority && !named;
+    let policies = match named {
+        true => args.policy.clone(),
+        false if of_authority => Vec::new(),
+        false => start::policy_files(config).unwrap_or_default(),
+    };
     found.extend(files::look(config, &policies, files::User::of_process()));
     found.extend(rules::settings(config));
-    let (rules, policy) = rules::look(&policies, &args.sets);
+    let (asked, document) = match (&config.remote, hardened) {
+        (Some(remote), Ok(_)) => source::look(config, remote, clock),
+        // A key is not read into a memory that others can read.
+        (Some(_), Err(_)) => {
+            (vec![Finding::skip("source", "not asked: this process cannot be closed to others")], None)
+        }
+        (None, _) => (Vec::new(), None),
+    };
+    found.extend(asked);
+    let (rules, policy) = match document {
+        Some(document) => rules::of_authority(document),
+        None if of_authority => (vec![Finding::skip("policy", "the Authority has it, and did not say it")], None),
+        None => rules::look(&policies, &args.sets),
+    };
     found.extend(rules);
     #[cfg(feature = "authority")]
-    found.extend(match hardened {
-        Ok(_) => store::look(config, policy.as_ref(), clock),
-        // A key is not read into a memory that others can read.
-        Err(_) => vec![Finding::skip("store", "not opened: this process cannot be closed to others")],
-    });
+    if config.remote.is_none() {
+        found.extend(match hardened {
+            Ok(_) => store::look(config, policy.as_ref(), clock),
+            Err(_) => vec![Finding::skip("store", "not opened: this process cannot be closed to others")],
+        });
+    }
     #[cfg(not(feature = "authority"))]
-    let _ = (policy, clock, hardened);
+    let _ = policy;
     found.extend(machine::ports(config));
     found.push(machine::disk(config));
-    report.first = first(config, policies.is_empty() && args.sets.is_empty());
+    report.first = first(config, policies.is_empty() && args.sets.is_empty() && !of_authority);
 }
 
 /// What a person does on a machine where nothing was set up yet.
 fn first(config: &Config, no_policy: bool) -> Vec<String> {
     let mut steps = Vec::new();
     #[cfg(feature = "authority")]
-    if !crate::authority::Authority::has_store(&config.authority) {
+    if config.remote.is_none() && !crate::authority::Authority::has_store(&config.authority) {
         steps.push("printf %s \"$TOKEN\" | nexus-sidecar connection add github".to_owned());
     }
     if no_policy && config.file.is_none() {

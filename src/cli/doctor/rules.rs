@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::report::Finding;
 use crate::app;
-use crate::config::{Config, SetName};
+use crate::config::{Config, Document, Problems, SetName};
 use crate::policy::{Policy, Surveyed};
 
 const OF: &str = "policy";
@@ -21,7 +21,17 @@ pub(super) fn look(files: &[PathBuf], sets: &[SetName]) -> (Vec<Finding>, Option
             None,
         );
     }
-    let policy = match app::load_policy_and_sets(files, sets) {
+    // Permission sets are tested where they are written.
+    judge(app::load_policy_and_sets(files, sets), !files.is_empty())
+}
+
+/// The same for the Authority's.
+pub(super) fn of_authority(document: Document) -> (Vec<Finding>, Option<Policy>) {
+    judge(Policy::compile(vec![document]), true)
+}
+
+fn judge(policy: Result<Policy, Problems>, has_tests: bool) -> (Vec<Finding>, Option<Policy>) {
+    let policy = match policy {
         Ok(policy) => policy,
         Err(problems) => {
             let fail =
@@ -30,8 +40,7 @@ pub(super) fn look(files: &[PathBuf], sets: &[SetName]) -> (Vec<Finding>, Option
         }
     };
     let mut found = vec![Finding::ok(OF, format!("{} rules, version {}", policy.rule_count(), policy.version()))];
-    // Permission sets are tested where they are written.
-    found.extend((!files.is_empty()).then(|| tests(&policy)));
+    found.extend(has_tests.then(|| tests(&policy)));
     found.extend(words(&policy));
     (found, Some(policy))
 }

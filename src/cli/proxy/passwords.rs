@@ -1,27 +1,15 @@
 //! The proxy passwords of `agents:`, each from a file of its own.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-
 use crate::cli::failure::Failure;
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, secret_line};
 use crate::model::Secret;
-
-/// A password longer than this is a file that was named by mistake.
-const LONGEST: u64 = 4096;
-
-/// Others may do nothing with the file; a group may read it, since that is how Kubernetes hands a
-/// secret to a process that is not root.
-const FORBIDDEN_MODE: u32 = 0o027;
 
 /// Reads every agent's password; fails on the first file that cannot be trusted.
 pub(in crate::cli) fn read(agents: &[AgentConfig]) -> Result<Vec<(String, Secret)>, Failure> {
     agents
         .iter()
         .map(|agent| {
-            let password = one(&agent.proxy_password_file).map_err(|why| {
+            let password = secret_line(&agent.proxy_password_file).map_err(|why| {
                 let file = agent.proxy_password_file.display();
                 Failure::usage(format!("cannot use the password of the agent {:?} in {file}: {why}", agent.name))
             })?;
@@ -30,28 +18,10 @@ pub(in crate::cli) fn read(agents: &[AgentConfig]) -> Result<Vec<(String, Secret
         .collect()
 }
 
-/// The file's one line, without its end.
-fn one(path: &Path) -> io::Result<Secret> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & FORBIDDEN_MODE != 0 {
-        return Err(io::Error::other(format!("its mode is {mode:04o}, which lets others at it; make it 0600")));
-    }
-    let mut bytes = Vec::with_capacity(256);
-    file.take(LONGEST + 1).read_to_end(&mut bytes)?;
-    let fits = u64::try_from(bytes.len()).is_ok_and(|length| length <= LONGEST);
-    let text = Secret::new(bytes);
-    let line = if fits { text.line() } else { None };
-    line.ok_or_else(|| io::Error::other("it is empty, or holds more than one line of at most 4096 bytes"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 

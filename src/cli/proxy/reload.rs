@@ -34,7 +34,8 @@ pub(super) struct Follower {
 /// What a valid set says.
 struct Loaded {
     config: Config,
-    policy: Policy,
+    /// None where it is not in files, or was not at the start.
+    policy: Option<Policy>,
     gate: Gate,
 }
 
@@ -87,8 +88,11 @@ impl Follower {
         };
         match loaded {
             Ok(Loaded { config, policy, gate }) => {
-                tracing::info!(policy = %policy.version(), "the configuration was reloaded");
-                reloader.policy(policy);
+                let version = policy.as_ref().map_or("the Authority's", |policy| policy.version());
+                tracing::info!(policy = version, "the configuration was reloaded");
+                if let Some(policy) = policy {
+                    reloader.policy(policy);
+                }
                 reloader.gate(Arc::new(gate));
                 self.metrics.reloaded(true);
                 for section in config.needs_restart(&self.running) {
@@ -117,7 +121,8 @@ impl Follower {
             self.files = FileSet::new(named);
         };
         config.check_for_proxy().map_err(|problems| Failure::invalid(&problems))?;
-        let policy = start::load_policy(&config.policy)?;
+        let of_files = !config.policy_of_authority && !self.running.policy_of_authority;
+        let policy = of_files.then(|| start::load_policy(&config.policy)).transpose()?;
         let gate = super::gate(&config)?;
         Ok(Loaded { config, policy, gate })
     }
@@ -183,10 +188,10 @@ mod tests {
     async fn a_set_is_taken_as_a_whole_or_not_at_all() {
         let files = Files::new();
         let mut follower = files.follower();
-        let before = follower.load().unwrap().policy.version().to_string();
+        let before = follower.load().unwrap().policy.unwrap().version().to_string();
         files.write("one.yaml", &POLICY.replace("a.test", "b.test"));
         assert!(follower.files.moved());
-        assert_ne!(*before, **follower.load().unwrap().policy.version());
+        assert_ne!(*before, **follower.load().unwrap().policy.unwrap().version());
         files.password("pw", "");
         assert!(follower.files.moved() && follower.load().is_err());
         files.password("pw", "other");

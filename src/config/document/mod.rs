@@ -27,6 +27,8 @@ pub struct Document {
     pub at: At,
     /// The text's bytes, hashed into the policy's version.
     pub text: String,
+    /// The Authority's number of it, where it is the Authority's and no file.
+    pub number: Option<u64>,
     /// `default:`, if the file says one.
     pub default: Option<Located<RuleDefault>>,
     /// `rules:`

@@ -37,6 +37,12 @@ impl Document {
     pub fn parse(file: &Path, text: &str) -> Self {
         read(file, text.to_owned(), 0)
     }
+
+    /// Reads the text of the Authority's policy of this number.
+    pub fn of_authority(number: u64, text: &str) -> Self {
+        let called = format!("the Authority's policy {number}");
+        Self { number: Some(number), ..Self::parse(Path::new(&called), text) }
+    }
 }
 
 /// `rules` is the number of rules in the files before this one: a rule without a name is called
@@ -45,7 +51,8 @@ fn read(file: &Path, text: String, rules: usize) -> Document {
     let at = At { file: Arc::new(file.to_owned()), line: 1, column: 1 };
     let mut findings = Findings::default();
     let root = yaml::parse(&at.file, &text, &mut findings);
-    let mut document = Document { at, text, default: None, rules: Vec::new(), tests: Vec::new(), problems: Vec::new() };
+    let mut document =
+        Document { at, text, number: None, default: None, rules: Vec::new(), tests: Vec::new(), problems: Vec::new() };
     if let Some(fields) = root.as_ref().and_then(|root| Fields::open(root, &mut findings)) {
         fill(&mut document, fields, rules, &mut findings);
     }

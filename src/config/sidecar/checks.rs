@@ -34,7 +34,7 @@ impl Config {
                 "`listen.admin` is for loopback addresses alone, not {address}: `listen.health` may be elsewhere"
             ));
         }
-        if self.policy.is_empty() {
+        if self.policy.is_empty() && !self.policy_of_authority {
             messages.push("there is no policy, so that nothing would be allowed: name files under `policy`".to_owned());
         }
         self.problems(messages)
@@ -70,7 +70,7 @@ impl Config {
     }
 
     /// The sections that differ from those a running sidecar was started with and that it cannot
-    /// take over while it runs. What it can: `agents`, `anonymous` and `policy`.
+    /// take over while it runs. What it can: `agents`, `anonymous` and the files of `policy`.
     pub fn needs_restart(&self, running: &Self) -> Vec<&'static str> {
         let drain = self.timeouts.drain != running.timeouts.drain;
         let upstream = self.timeouts.connect != running.timeouts.connect || self.timeouts.idle != running.timeouts.idle;
@@ -81,7 +81,8 @@ impl Config {
         let changed = [
             ("listen", self.listen != running.listen || self.cleartext != running.cleartext),
             ("authority", self.authority.key != running.authority.key),
-            ("sources", self.authority.data_dir != running.authority.data_dir),
+            ("sources", self.authority.data_dir != running.authority.data_dir || self.remote != running.remote),
+            ("policy", self.policy_of_authority != running.policy_of_authority),
             ("connections", self.connections != running.connections),
             ("ca", self.ca_dir != running.ca_dir),
             ("upstream", upstream || self.upstream != running.upstream),

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::reader::Reader;
-use super::{ANONYMOUS, AgentConfig, Config, overrides, sections};
+use super::{ANONYMOUS, AgentConfig, Config, overrides, sections, sources};
 use crate::config::document::{connection_name, name_of_agent, version};
 use crate::config::yaml::{self, Content, Fields, Findings, Node};
 use crate::config::{At, Environment, Problems};
@@ -61,8 +61,12 @@ fn read(mut root: Node, file: Option<PathBuf>, environment: &Environment, findin
         version(&mut fields, findings);
     }
     let mut reader = Reader::new(environment, base, findings);
-    let source = fields.get("sources").and_then(|node| sections::sources(node, &mut reader));
-    let (source_name, source_dir) = source.unzip();
+    let source = fields.get("sources").and_then(|node| sources::read(node, &mut reader));
+    let (source_name, source_dir, remote) = match source {
+        Some(sources::Source { name, kind: sources::Kind::Embedded(dir) }) => (Some(name), Some(dir), None),
+        Some(sources::Source { name, kind: sources::Kind::Remote(remote) }) => (Some(name), None, Some(remote)),
+        None => (None, None, None),
+    };
     let data_dir =
         source_dir.or_else(|| reader.default_dir("the data folder", environment.data_dir())).unwrap_or_default();
     let (mut timeouts, mut limits) = (super::Timeouts::default(), super::Limits::default());
@@ -75,10 +79,11 @@ fn read(mut root: Node, file: Option<PathBuf>, environment: &Environment, findin
     let agents = fields.get("agents").map(|node| agents(node, &mut reader)).unwrap_or_default();
     let anonymous = fields.get("anonymous").is_some_and(|node| reader.word(node, &["deny", "allow"]) == Some("allow"));
     let cleartext = fields.get("cleartext").and_then(|node| node.flag(reader.findings)).unwrap_or(false);
-    let named = fields.get("connections").map(|node| connections(node, source_name.as_deref(), &mut reader));
-    let policy = match fields.get("policy") {
-        Some(node) => policy(node, &mut reader),
-        None => environment.policy_file().filter(|_| file.is_none()).into_iter().collect(),
+    let routes = Routes { source: source_name.as_deref(), by_id: remote.is_some() };
+    let named = fields.get("connections").map(|node| connections(node, &routes, &mut reader));
+    let (policy, policy_of_authority) = match fields.get("policy") {
+        Some(node) => policy(node, remote.is_some(), &mut reader),
+        None => (environment.policy_file().filter(|_| file.is_none()).into_iter().collect(), false),
     };
     let audit = sections::audit(fields.get("audit"), &mut reader);
     let log = sections::log(fields.get("log"), &mut reader);
@@ -90,6 +95,7 @@ fn read(mut root: Node, file: Option<PathBuf>, environment: &Environment, findin
         listen,
         authority: super::AuthorityConfig { data_dir, key },
         service,
+        remote,
         ca_dir,
         upstream,
         limits,
@@ -99,6 +105,7 @@ fn read(mut root: Node, file: Option<PathBuf>, environment: &Environment, findin
         cleartext,
         connections: named.unwrap_or_default(),
         policy,
+        policy_of_authority,
         audit,
         log,
     })
@@ -131,7 +138,15 @@ fn agents(node: &Node, reader: &mut Reader<'_>) -> Vec<AgentConfig> {
     agents
 }
 
-fn connections(node: &Node, source: Option<&str>, reader: &mut Reader<'_>) -> BTreeMap<ConnectionName, ConnectionName> {
+/// What an entry of `connections:` may say.
+struct Routes<'a> {
+    /// The name of the only source.
+    source: Option<&'a str>,
+    /// Whether that source knows connections by ids.
+    by_id: bool,
+}
+
+fn connections(node: &Node, routes: &Routes<'_>, reader: &mut Reader<'_>) -> BTreeMap<ConnectionName, ConnectionName> {
     let mut connections = BTreeMap::new();
     for entry in node.entries(reader.findings) {
         let name = match ConnectionName::parse(&entry.key) {
@@ -144,26 +159,43 @@ fn connections(node: &Node, source: Option<&str>, reader: &mut Reader<'_>) -> BT
         let Some(mut fields) = Fields::open(&entry.node, reader.findings) else { continue };
         if let Some(node) = fields.get("source") {
             let named = node.text(reader.findings);
-            if named.is_some() && named != source {
+            if named.is_some() && named != routes.source {
                 reader.findings.with(node, format!("`sources` has no {:?}", named.unwrap_or_default()));
             }
         }
-        let stored = fields.get("name").and_then(|node| connection_name(node, reader.findings));
-        fields.refuse(&["id", "hosts"], reader.findings);
-        fields.finish(&["id", "hosts"], reader.findings);
+        let (stored, id) = (fields.get("name"), fields.get("id"));
+        match (stored, id) {
+            (Some(_), Some(id)) => reader.findings.with(id, "`id` or `name` says which connection it is: not both"),
+            (_, Some(id)) if !routes.by_id => {
+                reader.findings.with(id, "`id` is for a source with a `url`: say `name` here");
+            }
+            _ => {}
+        }
+        // An id is asked for as a name is: the source tells them apart.
+        let stored = stored.or(id).and_then(|node| connection_name(node, reader.findings));
+        fields.refuse(&["hosts"], reader.findings);
+        fields.finish(&["hosts"], reader.findings);
         connections.insert(name.clone(), stored.map_or(name, |stored| stored.value));
     }
     connections
 }
 
-fn policy(node: &Node, reader: &mut Reader<'_>) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for node in node.one_or_list(reader.findings) {
-        if matches!(&node.content, Content::Text(text) if text == "authority") {
-            reader.findings.with(node, "`authority` as the source of policy is not available yet");
-            continue;
+/// The files of the policy, or that the Authority has it.
+fn policy(node: &Node, has_authority: bool, reader: &mut Reader<'_>) -> (Vec<PathBuf>, bool) {
+    let nodes = node.one_or_list(reader.findings);
+    let authority = nodes.iter().find(|node| matches!(&node.content, Content::Text(text) if text == "authority"));
+    match authority {
+        Some(node) if nodes.len() > 1 => {
+            let why = "`authority` stands alone: its policy is the whole policy, and no file is tried beside it";
+            reader.findings.with(node, why);
+            (Vec::new(), false)
         }
-        files.extend(reader.path(node));
+        Some(node) if !has_authority => {
+            let why = "`authority` needs a source with a `url`; a file of that name is written ./authority";
+            reader.findings.with(node, why);
+            (Vec::new(), false)
+        }
+        Some(_) => (Vec::new(), true),
+        None => (nodes.iter().filter_map(|node| reader.path(node)).collect(), false),
     }
-    files
 }

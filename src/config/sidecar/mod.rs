@@ -8,6 +8,7 @@ mod overrides;
 mod reader;
 mod sections;
 mod service;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +20,7 @@ use std::time::Duration;
 pub use self::access::{AccessConfig, AgentsFrom, ClientConfig, ClientName, IssuerConfig, KeysFrom, ScopeConfig};
 pub use self::service::{Rate, ServiceConfig, ServiceLimits, ServiceTls};
 use super::KeySource;
-use crate::model::{ConnectionName, Host};
+use crate::model::{ConnectionName, Host, Url};
 
 /// The name that rules know callers without a password by (`anonymous: allow`); no agent with a
 /// password has it.
@@ -36,6 +37,8 @@ pub struct Config {
     pub authority: AuthorityConfig,
     /// How `authority serve` serves it.
     pub service: ServiceConfig,
+    /// The Authority service, where one is the source instead.
+    pub remote: Option<RemoteConfig>,
     /// `ca.dir`: where the interception CA of `proxy` is kept.
     pub ca_dir: PathBuf,
     /// How destinations are reached.
@@ -50,10 +53,12 @@ pub struct Config {
     pub anonymous: bool,
     /// `cleartext: true`: a proxy address off loopback without TLS.
     pub cleartext: bool,
-    /// `connections:`: a name in rules -> the name in the store, where they differ.
+    /// `connections:`: a name in rules -> the name or the id at the source, where they differ.
     pub connections: BTreeMap<ConnectionName, ConnectionName>,
     /// `policy:`, in order, relative ones resolved against the configuration file's folder.
     pub policy: Vec<PathBuf>,
+    /// `policy: [ authority ]`: the Authority service has it, and no file does.
+    pub policy_of_authority: bool,
     /// The audit.
     pub audit: AuditConfig,
     /// The log.
@@ -78,6 +83,19 @@ pub struct AuthorityConfig {
     pub data_dir: PathBuf,
     /// Where the master key comes from.
     pub key: KeySource,
+}
+
+/// A source with a `url`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteConfig {
+    /// Its name among `sources:`.
+    pub name: String,
+    /// Where it is: over TLS, on this machine, or in cleartext because that was said.
+    pub url: Url,
+    /// `auth.bearer_file`: the key that it knows this sidecar by.
+    pub bearer_file: PathBuf,
+    /// The certificates that its own must lead to, instead of the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `upstream:`

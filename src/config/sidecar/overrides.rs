@@ -6,7 +6,7 @@ use crate::config::yaml::{Content, Entry, Findings, Node, did_you_mean};
 const PREFIX: &str = "NEXUS_SIDECAR__";
 
 /// Every scalar, and every list of scalars (written with commas). `*` is a name of the user's.
-const KNOWN: [&str; 53] = [
+const KNOWN: &[&str] = &[
     "listen.proxy,",
     "listen.admin,",
     "listen.health,",
@@ -48,8 +48,14 @@ const KNOWN: [&str; 53] = [
     "anonymous",
     "cleartext",
     "sources.*.embedded.data_dir",
+    "sources.*.url",
+    "sources.*.dialect",
+    "sources.*.auth.bearer_file",
+    "sources.*.ca_file",
+    "sources.*.cleartext",
     "connections.*.source",
     "connections.*.name",
+    "connections.*.id",
     "policy,",
     "audit.mode",
     "audit.dir",
@@ -60,7 +66,6 @@ const KNOWN: [&str; 53] = [
     // Not enforced yet: reading the section says so.
     "listen.transparent,",
     "limits.replay",
-    "sources.*.url",
 ];
 
 /// Sets what variables say in a file's tree, so that it is read and checked like the rest.

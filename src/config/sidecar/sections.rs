@@ -34,35 +34,6 @@ pub(super) fn listen(node: Option<&Node>, reader: &mut Reader<'_>) -> Listen {
     listen
 }
 
-/// The only source: its name and the folder of its store.
-pub(super) fn sources(node: &Node, reader: &mut Reader<'_>) -> Option<(String, PathBuf)> {
-    const NOT_YET: [&str; 3] = ["url", "dialect", "auth"];
-    let mut found = None;
-    for (index, entry) in node.entries(reader.findings).iter().enumerate() {
-        if index > 0 {
-            entry.problem("more than one source is not available yet".into(), reader.findings);
-        }
-        let Some(mut fields) = Fields::open(&entry.node, reader.findings) else { continue };
-        fields.refuse(&NOT_YET, reader.findings);
-        let embedded = fields.get("embedded");
-        let remote = matches!(&entry.node.content, Content::Map(keys) if keys.iter().any(|key| NOT_YET.contains(&key.key.as_str())));
-        fields.finish(&NOT_YET, reader.findings);
-        match embedded.map(|node| Fields::open(node, reader.findings)) {
-            Some(Some(mut fields)) => {
-                let dir = match fields.get("data_dir") {
-                    Some(dir) => reader.path(dir),
-                    None => reader.missing(&entry.node, "data_dir"),
-                };
-                fields.finish(&[], reader.findings);
-                found = found.or(dir.map(|dir| (entry.key.clone(), dir)));
-            }
-            None if !remote => found = reader.missing(&entry.node, "embedded"),
-            _ => {}
-        }
-    }
-    found
-}
-
 /// Where the master key comes from, and how the Authority is served.
 pub(super) fn authority(node: Option<&Node>, data_dir: &Path, reader: &mut Reader<'_>) -> (KeySource, ServiceConfig) {
     let default = KeySource::File(data_dir.join("key"));

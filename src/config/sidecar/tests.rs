@@ -176,8 +176,8 @@ limits: { header: 64KB, replay: 64KiB }
 agents: [{ name: a }, { name: 7, proxy_password_file: /x }, { name: anonymous, proxy_password_file: /x }]
 anonymous: true
 sources: { fleet: { url: https://x } }
-connections: { jira: { source: home, id: 3 } }
-policy: [authority]
+connections: { jira: { source: home, hosts: [x] } }
+policy: [authority, p.yaml]
 audits: {}
 ",
     )
@@ -195,15 +195,16 @@ audits: {}
         ":6:31: this must be text",
         ":6:61: `anonymous` is the name of callers without a password",
         ":7:12: this must be text",
-        ":8:21: `url`",
+        ":8:19: `dialect` is missing",
+        ":8:19: `auth` is missing",
         ":9:32: `sources` has no \"home\"",
-        ":9:38: `id`",
-        ":10:10: `authority`",
+        ":9:38: `hosts`",
+        ":10:10: `authority` stands alone",
         ":11:1: unknown key `audits`: did you mean `audit`?",
     ] {
         assert!(problems.contains(want), "{want} is not in\n{problems}");
     }
-    assert_eq!(problems.lines().count(), 16, "{problems}");
+    assert_eq!(problems.lines().count(), 17, "{problems}");
 }
 
 #[test]
@@ -247,4 +248,97 @@ fn what_the_authority_asks() {
         assert_eq!(complain(good), "", "{good}");
     }
     assert!(complain("listen: [127.0.0.1:1, 0.0.0.0:2]").contains("in the clear on 0.0.0.0:2"));
+}
+
+const FLEET: &str = "
+version: 1
+sources: { fleet: { url: 'https://nexus.test/base/', dialect: nexus, auth: { bearer_file: /run/key }, ca_file: ca.pem } }
+connections: { jira: { source: fleet, id: 2f1c0d2e-6a7b-4c1d-9e0f-3b5a7c9d1e2f }, other: { name: theirs } }
+policy: [authority]
+anonymous: allow
+";
+
+#[test]
+fn a_service_as_the_source() {
+    let config = load(FLEET).unwrap();
+    let folder = config.file.as_ref().unwrap().parent().unwrap().to_owned();
+    let remote = config.remote.clone().unwrap();
+    assert_eq!((remote.name.as_str(), remote.bearer_file), ("fleet", "/run/key".into()));
+    assert_eq!(
+        (remote.url.destination().to_string(), remote.url.target().as_str()),
+        ("https://nexus.test".into(), "/base/")
+    );
+    assert_eq!(remote.ca_file, Some(folder.join("ca.pem")));
+    let name = |text| ConnectionName::parse(text).unwrap();
+    assert_eq!(config.connections[&name("jira")], name("2f1c0d2e-6a7b-4c1d-9e0f-3b5a7c9d1e2f"));
+    assert_eq!(config.connections[&name("other")], name("theirs"));
+    assert!(config.policy.is_empty() && config.policy_of_authority && config.check_for_proxy().is_ok());
+    assert_eq!(config.authority.data_dir, PathBuf::from("/home/u/.local/share/nexus-sidecar"));
+    let files = Config { file: config.file.clone(), ..load(&FLEET.replace("[authority]", "p.yaml")).unwrap() };
+    assert_eq!(files.needs_restart(&config), ["sources", "policy"], "ca.pem lies in another folder");
+    let here = load(&FLEET.replace("https://nexus.test/base/", "http://127.0.0.1:14110")).unwrap();
+    assert_eq!(here.remote.unwrap().url.destination().to_string(), "http://127.0.0.1:14110");
+}
+
+#[test]
+fn variables_make_a_service_the_source() {
+    let config = load_with(
+        "version: 1",
+        &[
+            ("NEXUS_SIDECAR__SOURCES__FLEET__URL", "http://nexus.test:8080"),
+            ("NEXUS_SIDECAR__SOURCES__FLEET__DIALECT", "nexus"),
+            ("NEXUS_SIDECAR__SOURCES__FLEET__AUTH__BEARER_FILE", "/run/key"),
+            ("NEXUS_SIDECAR__SOURCES__FLEET__CA_FILE", "/run/ca.pem"),
+            ("NEXUS_SIDECAR__SOURCES__FLEET__CLEARTEXT", "true"),
+            ("NEXUS_SIDECAR__CONNECTIONS__JIRA__ID", "abc"),
+            ("NEXUS_SIDECAR__POLICY", "authority"),
+        ],
+    )
+    .unwrap();
+    let remote = config.remote.unwrap();
+    assert_eq!((remote.name.as_str(), remote.ca_file), ("fleet", Some("/run/ca.pem".into())));
+    assert_eq!(remote.url.destination().to_string(), "http://nexus.test:8080");
+    let jira = ConnectionName::parse("jira").unwrap();
+    assert_eq!(config.connections[&jira].as_str(), "abc");
+    assert!(config.policy_of_authority);
+}
+
+#[test]
+fn what_is_no_service_is_said_with_its_place() {
+    let with = |from: &str, to: &str| match load(&FLEET.replace(from, to)) {
+        Ok(_) => String::new(),
+        Err(problems) => problems.to_string(),
+    };
+    for (from, to, want) in [
+        ("https://nexus.test/base/", "http://nexus.test", ":3:26: over http, the key"),
+        (
+            "https://nexus.test/base/",
+            "nexus.test",
+            ":3:26: this is no url of an Authority: it does not start with https",
+        ),
+        (
+            "https://nexus.test/base/",
+            "https://u:p@nexus.test",
+            ":3:26: this is no url of an Authority: the authority carries",
+        ),
+        ("https://nexus.test/base/", "https://nexus.test/?a=1", ":3:26: the url of a source has no query"),
+        ("dialect: nexus", "dialect: gateway", "`dialect: gateway` is not available yet"),
+        ("dialect: nexus", "dialect: nexsu", "did you mean nexus?"),
+        ("bearer_file: /run/key", "", "`bearer_file` is missing"),
+        ("bearer_file: /run/key", "bearer: x, bearer_file: /run/key", "unknown key `bearer`"),
+        ("ca_file: ca.pem", "ca_files: ca.pem", "unknown key `ca_files`: did you mean `ca_file`?"),
+        ("dialect: nexus", "embedded: { data_dir: /x }", "a source is either `embedded`, or has a `url`: not both"),
+        ("url: 'https://nexus.test/base/', ", "", "a source is either `embedded`, or has a `url`: both are missing"),
+        ("ca.pem } }", "ca.pem }, home: { embedded: { data_dir: /x } } }", "more than one source is not available yet"),
+        ("id: 2f1c0d2e-6a7b-4c1d-9e0f-3b5a7c9d1e2f", "id: a, name: b", "not both"),
+        ("id: 2f1c0d2e-6a7b-4c1d-9e0f-3b5a7c9d1e2f", "id: A B", "is not a name"),
+        ("source: fleet", "source: home", "`sources` has no \"home\""),
+    ] {
+        let problems = with(from, to);
+        assert!(problems.contains(want), "{want} is not in\n{problems}");
+        assert!(!problems.contains("u:p"), "{problems}");
+    }
+    let embedded = "version: 1\nconnections: { a: { id: b } }\npolicy: authority\n";
+    let problems = load(embedded).unwrap_err().to_string();
+    assert!(problems.contains("`id` is for a source with a `url`") && problems.contains("`authority` needs a source"));
 }

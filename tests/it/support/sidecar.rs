@@ -346,6 +346,7 @@ fn config(home: &std::path::Path) -> Config {
         listen: Listen::default(),
         authority: AuthorityConfig { data_dir: home.join("data"), key: KeySource::File(home.join("key")) },
         service: ServiceConfig::default(),
+        remote: None,
         ca_dir: home.join("ca"),
         upstream: UpstreamConfig { ca_files: Vec::new(), hosts: BTreeMap::new(), max_idle_per_key: 64, max_idle: 256 },
         limits: Limits { header: 64 * 1024, buffer: 1024 * 1024, connections: 1024, streams: 100, leaves: 100 },
@@ -366,6 +367,7 @@ fn config(home: &std::path::Path) -> Config {
         cleartext: false,
         connections: BTreeMap::new(),
         policy: Vec::new(),
+        policy_of_authority: false,
         audit: AuditConfig {
             mode: AuditMode::Required,
             dir: home.join("audit"),
