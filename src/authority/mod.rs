@@ -33,7 +33,7 @@ mod for_tests;
 /// The issuer of the integration tests, which needs nothing else of theirs.
 #[cfg(test)]
 #[allow(dead_code, missing_docs, unreachable_pub, reason = "written for another crate")]
-#[path = "../../tests/it/support/issuer.rs"]
+#[path = "../../tests/it/support/issuer/mod.rs"]
 mod issuer;
 mod key;
 mod lend;
