@@ -21,6 +21,7 @@ use crate::sign::{SealError, Sealer};
 use crate::telemetry::Clock;
 
 mod access;
+mod agents;
 pub mod api;
 mod backup;
 mod chain;
@@ -30,12 +31,14 @@ mod event;
 mod feed;
 #[cfg(test)]
 mod for_tests;
+mod grants;
 /// The issuer of the integration tests, which needs nothing else of theirs.
 #[cfg(test)]
 #[allow(dead_code, missing_docs, unreachable_pub, reason = "written for another crate")]
 #[path = "../../tests/it/support/issuer/mod.rs"]
 mod issuer;
 mod key;
+mod keys;
 mod lend;
 mod life;
 #[cfg_attr(not(test), expect(dead_code, reason = "the work on a connection's life is about to call it"))]
@@ -48,10 +51,13 @@ mod rows;
 mod store;
 mod vault;
 
-pub use access::{ApiKey, Scope};
+pub use access::{AccessError, ApiKey, Scope};
+pub use agents::ListedAgent;
 pub use backup::{BackupError, Counts};
 pub use connections::{Connection, ConnectionError, NewConnection};
+pub use grants::{Changed, Granted};
 pub use key::{KeyError, KeyReader, MasterKey, read_key};
+pub use keys::{ListedKey, NewKey};
 pub use life::NoSuchEdge;
 pub use proof::{StoreHead, StoreReport};
 pub use record::Actor;

@@ -1,17 +1,32 @@
-//! `authority`: the Authority as a service of its own. One file per subcommand.
+//! `authority`: the Authority as a service of its own, and who may use it. One file per subcommand.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use clap::Subcommand;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
-use super::failure::finish;
+use super::failure::{Failure, finish};
+use super::{harden, start, store};
+use crate::authority::{AccessError, Authority};
+use crate::model::Workspace;
+use crate::telemetry::SystemClock;
 
+mod agent;
+mod allow;
+mod key;
 mod serve;
 
 const EXAMPLES: &str = "\
 Examples:
   nexus-sidecar authority serve                         where, limits and TLS: its --help
+  nexus-sidecar authority agent add triage-bot          an agent, by the name that its sidecar says
+  nexus-sidecar authority allow triage-bot github       what it may borrow
+  nexus-sidecar authority key add --scope sidecar --agent triage-bot --out sidecar.key
+                                                        what its sidecar shows
   curl http://127.0.0.1:14110/openapi.json              every call, with who may make it";
 
 /// Serve the Authority, and say who may use it
@@ -31,12 +46,62 @@ pub(super) struct Args {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Args),
+    Key(key::Args),
+    Agent(agent::Args),
+    Allow(allow::Args),
 }
 
 /// Runs the command and answers its exit code.
 pub(super) fn run(args: Args) -> ExitCode {
     let config = args.config.as_deref();
-    finish(match args.command {
-        Command::Serve(args) => serve::execute(config, &args),
-    })
+    let done = match args.command {
+        Command::Serve(args) => return finish(serve::execute(config, &args)),
+        Command::Key(args) => key::execute(config, args),
+        Command::Agent(args) => agent::execute(config, args),
+        Command::Allow(args) => allow::execute(config, &args),
+    };
+    finish(done.map(|()| ExitCode::SUCCESS))
+}
+
+/// Which workspace a command is about.
+#[derive(clap::Args)]
+struct In {
+    /// The workspace that it is about
+    #[arg(long, value_name = "NAME", value_parser = Workspace::parse, default_value = "local", global = true)]
+    workspace: Workspace,
+}
+
+impl In {
+    /// Opens the store, made on first use.
+    fn open(&self, config: Option<&Path>) -> Result<Authority, Failure> {
+        harden::harden()?;
+        let config = start::config(config)?;
+        Ok(store::open(&config.authority, Arc::new(SystemClock))?.within(self.workspace.clone()))
+    }
+
+    /// The store, if there is one: whoever only looks makes none.
+    fn existing(&self, config: Option<&Path>) -> Result<Option<Authority>, Failure> {
+        harden::harden()?;
+        let found = start::config(config)?;
+        if Authority::has_store(&found.authority) { self.open(config).map(Some) } else { Ok(None) }
+    }
+}
+
+/// What was asked for wrongly is wrong usage; the rest went wrong.
+fn refused(error: &AccessError) -> Failure {
+    match error {
+        AccessError::AgentName | AccessError::KeyName | AccessError::NoAgentNamed | AccessError::NoConnectionNamed => {
+            Failure::invalid(error)
+        }
+        _ => Failure::because(error),
+    }
+}
+
+fn moment(time: SystemTime) -> String {
+    let time = OffsetDateTime::from(time);
+    time.replace_nanosecond(0).unwrap_or(time).format(&Rfc3339).unwrap_or_else(|_| "-".to_owned())
+}
+
+fn moment_or_dash(time: Option<SystemTime>) -> String {
+    time.map_or_else(|| "-".to_owned(), moment)
 }

@@ -27,7 +27,7 @@ const PAGE: [(&str, &[(&str, &str)]); 5] = [
         "Serve",
         &[
             ("proxy", "serve agents that run elsewhere, with names and passwords"),
-            ("authority", "serve the connections of this machine to a fleet"),
+            ("authority", "serve connections to a fleet, and say who may borrow them"),
             ("ready", "ask a running sidecar whether it is ready"),
             ("env", "print the variables of an agent that `run` cannot start"),
             ("ca", "write the certificates that such an agent must trust"),

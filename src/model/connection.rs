@@ -13,6 +13,11 @@ impl Workspace {
         Self("local".into())
     }
 
+    /// Reads a name: of the same form as that of a connection.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        ConnectionName::parse(text).map(|name| Self(name.0))
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

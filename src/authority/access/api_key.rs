@@ -55,9 +55,14 @@ impl ApiKey {
         KeyHash(hash)
     }
 
-    /// The text, for the one file or terminal that is to have it.
+    /// The text, for a file that is to have it.
     pub fn secret(&self) -> &Secret {
         &self.0
+    }
+
+    /// The text, for whoever made the key and is to have it on standard output.
+    pub fn text(&self) -> Option<&str> {
+        self.0.expose_str()
     }
 }
 

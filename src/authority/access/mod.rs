@@ -7,6 +7,7 @@
 
 mod api_key;
 mod clients;
+mod error;
 mod grant;
 mod issuers;
 mod key_set;
@@ -23,6 +24,7 @@ use crate::sign::jwt::JwtError;
 use crate::telemetry::Clock;
 
 pub use api_key::ApiKey;
+pub use error::AccessError;
 pub use principal::Scope;
 
 pub(in crate::authority) use api_key::KeyHash;

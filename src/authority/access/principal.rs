@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::authority::{Actor, Authority};
 use crate::model::Workspace;
 
 /// What a caller may do here.
@@ -179,9 +180,9 @@ impl Principal {
 }
 
 impl Administrator {
-    /// The operator of this machine, who can read the store and its key: the command line.
-    pub(in crate::authority) fn operator(workspace: Workspace) -> Self {
-        Self { workspace, id: "operator".into() }
+    /// The Authority in its workspace, on its behalf.
+    pub(in crate::authority) fn using(&self, authority: &Authority) -> Authority {
+        authority.within(self.workspace.clone()).acting_as(Actor::Caller(Arc::clone(&self.id)))
     }
 
     /// What it manages.
@@ -202,8 +203,8 @@ impl Speaker {
     }
 
     /// Who asks, for the audit.
-    pub(in crate::authority) fn id(&self) -> &str {
-        &self.id
+    pub(in crate::authority) fn actor(&self) -> Actor {
+        Actor::Caller(Arc::clone(&self.id))
     }
 
     /// For whom.
@@ -219,8 +220,8 @@ impl Taker {
     }
 
     /// Who asks, for the audit.
-    pub(in crate::authority) fn id(&self) -> &str {
-        &self.id
+    pub(in crate::authority) fn actor(&self) -> Actor {
+        Actor::Caller(Arc::clone(&self.id))
     }
 
     /// The connection's id.

@@ -63,7 +63,7 @@ fn make(path: &Path) -> Result<(Secret, bool), KeyError> {
 }
 
 /// Writes a file under another name and links it in, unless its own name is taken.
-pub(super) fn write_whole(folder: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
+pub(in crate::authority) fn write_whole(folder: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
     // `tempfile` makes files of mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text)?;

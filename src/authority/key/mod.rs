@@ -19,6 +19,8 @@ mod descriptor;
 mod file;
 mod passphrase;
 
+pub(super) use file::write_whole;
+
 /// What reading a key needs of the process around it.
 pub struct KeyReader<'a> {
     /// Finds an environment variable.
