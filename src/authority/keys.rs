@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -133,6 +134,8 @@ impl Authority {
         if self.read::<_, StoreError>(|tx| KeyRow::is_any(tx))? {
             return Ok(None);
         }
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|source| AccessError::File { action: "make the folder", path: folder.to_owned(), source })?;
         let path = folder.join(FIRST);
         let fresh = ApiKey::new(&*random::<32>().map_err(|_| AccessError::Random)?);
         let key = match fresh.write_to(&path) {

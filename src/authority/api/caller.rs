@@ -50,7 +50,7 @@ pub(super) struct Doors {
 
 impl Gate for Doors {
     fn admit(&self, presented: &Presented) -> Result<Principal, Denied> {
-        self.access.admit(presented, |_| Ok(None), &*self.authority.desk.clock)
+        self.access.admit(presented, |hash| self.authority.known_key(hash), &*self.authority.desk.clock)
     }
 }
 

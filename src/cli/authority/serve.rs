@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use super::refused;
 use crate::authority::api::{Service, ServiceGround};
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, say};
 use crate::cli::stop::Stop;
 use crate::cli::{environment, exit, harden, start, store};
 use crate::telemetry::{Clock, SystemClock};
@@ -16,6 +17,15 @@ Configuration, with what is used where it is left out:
   authority:
     listen: 127.0.0.1:14110             # one address or a list
     # tls: { cert_file: tls.crt, key_file: tls.key, client_ca_file: clients.crt }
+    # issuers:                          # signed tokens (JWT), by the keys of who issued them
+    #   - issuer: https://kubernetes.default.svc
+    #     audience: nexus
+    #     jwks_file: jwks.json
+    #     claims: { /kubernetes.io/namespace: agents, sub: \"system:serviceaccount:agents:*\" }
+    #     scope: sidecar                # or admin, lease with connections, app, agent
+    #     agent_from: /kubernetes.io/serviceaccount/name    # or agents: [triage-bot]
+    # clients:                          # certificates that client_ca_file vouches for
+    #   - { san: spiffe://cluster.local/ns/agents/sa/bot, scope: sidecar, agents: [bot] }
     # cleartext: true                   # without TLS, an address that others reach needs this
     limits:
       rate: 6000/minute                 # of one caller
@@ -33,7 +43,9 @@ Signals: SIGTERM and SIGINT answer what is under way, a second one ends at once.
 
 /// Serve the Authority over HTTP until told to stop
 ///
-/// The store and its key are made on first use. Every call but /health and /openapi.json needs a key.
+/// The store and its key are made on first use, and so is the first API key, an administrator's: it
+/// says in which file. Every call but /health and /openapi.json needs a key, or what the configuration
+/// admits beside them.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {}
@@ -48,6 +60,9 @@ pub(super) fn execute(config: Option<&Path>, _: &Args) -> Result<ExitCode, Failu
     let ground = ServiceGround::open(&config.service).map_err(|error| Failure::because(&error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let authority = store::open(&config.authority, clock)?;
+    if let Some(file) = authority.first_key(&config.authority.data_dir).map_err(|error| refused(&error))? {
+        say(&format!("made the first key, an administrator's: it is in {}", file.display()));
+    }
     start::block_on(serve(Service::new(ground, authority)))?;
     tracing::info!("stopped");
     Ok(ExitCode::from(exit::OK))
