@@ -185,9 +185,20 @@ impl Authority {
         rows.iter().map(view).collect()
     }
 
-    /// One connection.
+    /// At most `limit` connections that come after this name and id, in that order.
+    pub(in crate::authority) fn page(
+        &self,
+        after: (&str, &str),
+        limit: i64,
+    ) -> Result<Vec<Connection>, ConnectionError> {
+        let rows = self.read(|tx| ConnectionRow::page(tx, self.workspace.as_str(), after, limit))?;
+        rows.iter().map(view).collect()
+    }
+
+    /// One connection, by its id or its name.
     pub fn show(&self, name: &ConnectionName) -> Result<Connection, ConnectionError> {
-        let row = self.read(|tx| ConnectionRow::find(tx, self.workspace.as_str(), name.as_str()))?;
+        let wanted = [(self.workspace.as_str(), name.as_str())];
+        let row = self.read(|tx| ConnectionRow::find_each(tx, &wanted))?.into_iter().flatten().next();
         view(&row.ok_or(ConnectionError::NotFound(name.clone()))?)
     }
 

@@ -208,6 +208,11 @@ impl Authority {
         work(&mut *tx)
     }
 
+    /// Tells whether the store can be read.
+    pub(in crate::authority) fn check(&self) -> Result<(), StoreError> {
+        self.read(|tx| meta(tx, KEY_CHECK)).map(drop)
+    }
+
     fn now(&self) -> i64 {
         seconds(self.desk.clock.wall())
     }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use serde_json::Value;
@@ -21,6 +21,7 @@ pub(super) const TRACE: HeaderName = HeaderName::from_static("nexus-trace-id");
 pub(in crate::authority) struct Answer {
     status: StatusCode,
     content: Content,
+    location: Option<String>,
 }
 
 enum Content {
@@ -37,22 +38,27 @@ impl Answer {
 
     /// JSON with a status of its own.
     pub(in crate::authority) fn json_with(status: StatusCode, value: &Value) -> Self {
-        Self { status, content: Content::Bytes("application/json", format!("{value}\n").into()) }
+        Self { status, content: Content::Bytes("application/json", format!("{value}\n").into()), location: None }
+    }
+
+    /// 201 with what was made, and where it is.
+    pub(in crate::authority) fn created(location: String, value: &Value) -> Self {
+        Self { location: Some(location), ..Self::json_with(StatusCode::CREATED, value) }
     }
 
     /// 200 with text of another type.
     pub(super) fn text(kind: &'static str, text: impl Into<Bytes>) -> Self {
-        Self { status: StatusCode::OK, content: Content::Bytes(kind, text.into()) }
+        Self { status: StatusCode::OK, content: Content::Bytes(kind, text.into()), location: None }
     }
 
     /// 204.
     pub(in crate::authority) fn done() -> Self {
-        Self { status: StatusCode::NO_CONTENT, content: Content::Nothing }
+        Self { status: StatusCode::NO_CONTENT, content: Content::Nothing, location: None }
     }
 
     /// 200 with a stream of events.
     pub(in crate::authority) fn events(feed: Feed) -> Self {
-        Self { status: StatusCode::OK, content: Content::Events(feed) }
+        Self { status: StatusCode::OK, content: Content::Events(feed), location: None }
     }
 
     /// A refusal, in the shape of a surface.
@@ -82,6 +88,9 @@ impl Answer {
         let mut headers = HeaderMap::new();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+        if let Some(location) = self.location.and_then(|location| HeaderValue::try_from(location).ok()) {
+            headers.insert(LOCATION, location);
+        }
         let body = match self.content {
             Content::Nothing => AnswerBody::Whole(Bytes::new()),
             Content::Bytes(kind, bytes) => {

@@ -1,7 +1,7 @@
 //! Who calls: what a scope is called in the table, and how a caller is let in.
 
 use super::endpoint::Endpoint;
-use super::problem::{ApiCode, Problem, Surface};
+use super::problem::{ApiCode, Problem, Surface, chain};
 use crate::authority::Authority;
 use crate::authority::access::{Access, Denied, NotAllowed, Presented, Principal, Scope};
 
@@ -76,11 +76,6 @@ pub(super) fn refused(why: &Denied, endpoint: &Endpoint) -> Problem {
             Problem::new(code, why.to_string()).known_as("invalid_api_key")
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let cause = error.source().map(|cause| format!(": {}", chain(cause)));
-    format!("{error}{}", cause.unwrap_or_default())
 }
 
 impl From<NotAllowed> for Problem {

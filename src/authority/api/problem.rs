@@ -4,6 +4,7 @@
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use crate::authority::StoreError;
 use crate::model::TraceId;
 
 /// The stable name of a refusal of the API. The table and its statuses are the Nexus Agent
@@ -188,6 +189,23 @@ impl Problem {
             } }),
         }
     }
+}
+
+impl From<StoreError> for Problem {
+    /// What is there and cannot be read is a defect; the rest may be better in a moment.
+    fn from(error: StoreError) -> Self {
+        let log = chain(&error);
+        match error {
+            StoreError::Damaged { .. } | StoreError::Column { .. } | StoreError::Panicked => Self::internal(log),
+            _ => Self::new(ApiCode::Unavailable, "the store cannot be used at present").with_log(log).retry_after(1),
+        }
+    }
+}
+
+/// An error and its causes, for the log.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(|cause| format!(": {}", chain(cause)));
+    format!("{error}{}", cause.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ fn document_schema() -> Value {
 }
 
 fn health(call: &Call) -> Result<Answer, Problem> {
-    call.service().list().map_err(|error| {
+    call.service().check().map_err(|error| {
         Problem::new(ApiCode::Unavailable, "the store cannot be read").with_log(error).retry_after(1)
     })?;
     Ok(Answer::json(&json!({ "status": "healthy" })))

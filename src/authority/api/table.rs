@@ -1,11 +1,12 @@
 //! The endpoints, each once.
 
 use super::endpoint::Endpoint;
-use super::service;
+use super::{connections, service};
 
 /// All of them. Router, scope check, document and tests read this and nothing else.
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut all = Vec::new();
     all.extend(service::endpoints());
+    all.extend(connections::endpoints());
     all
 }

@@ -243,24 +243,26 @@ impl ConnectionRow {
         tx.row(sql, &[workspace.into(), id.into()])?.as_ref().map(Self::read).transpose()
     }
 
-    /// At most `limit` connections of a workspace whose names come after this one, by name.
+    /// At most `limit` connections of a workspace that come after this name and id, in that order.
     pub(in crate::authority) fn page(
         tx: &mut dyn Transaction,
         workspace: &str,
-        after: &str,
+        after: (&str, &str),
         limit: i64,
     ) -> Result<Vec<Self>, StoreError> {
         let sql = concat!(
             "SELECT ",
             columns!(),
-            " FROM connections WHERE workspace = $1 AND name > $2 ORDER BY name, user_id LIMIT $3"
+            " FROM connections WHERE workspace = $1 AND (name > $2 OR (name = $3 AND id > $4)) ORDER BY name, id LIMIT $5"
         );
-        tx.query(sql, &[workspace.into(), after.into(), limit.into()])?.iter().map(Self::read).collect()
+        let (name, id) = after;
+        let values = [workspace.into(), name.into(), name.into(), id.into(), limit.into()];
+        tx.query(sql, &values)?.iter().map(Self::read).collect()
     }
 
     /// Every connection of a workspace, by name.
     pub(in crate::authority) fn list(tx: &mut dyn Transaction, workspace: &str) -> Result<Vec<Self>, StoreError> {
-        Self::page(tx, workspace, "", i64::MAX)
+        Self::page(tx, workspace, ("", ""), i64::MAX)
     }
 
     /// Writes a connection: a new one, or what is now true of the one of this id.

@@ -38,7 +38,7 @@ async fn a_store_that_cannot_be_read_is_no_health() {
     let address = authority.address("authority");
     assert_eq!(get(address, "/health").await.status, 200);
     let store = home.path(".local/share/nexus-sidecar/store.db");
-    rusqlite::Connection::open(store).unwrap().execute_batch("DROP TABLE connections").unwrap();
+    rusqlite::Connection::open(store).unwrap().execute_batch("DROP TABLE meta").unwrap();
     let health = get(address, "/health").await;
     assert_eq!(health.status, 503);
     assert!(String::from_utf8_lossy(&health.body).contains("\"UNAVAILABLE\""), "{health:?}");
