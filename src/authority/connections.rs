@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use super::Authority;
 use super::contract::{bindings_json, names_json, read_bindings, read_names};
-use super::event::News;
+use super::event::{News, granted};
 use super::life::{NoSuchEdge, step};
 use super::record::Record;
+use super::revoke::Revocation;
 use super::rows::{ConnectionRow, State};
 use super::store::StoreError;
 use super::vault::{VaultError, random};
@@ -56,6 +57,8 @@ pub struct Connection {
     pub updated_at: SystemTime,
     /// When it ends.
     pub expires_at: Option<SystemTime>,
+    /// How far its provider has taken its credentials back, once it is revoked.
+    pub revocation: Option<Revocation>,
 }
 
 /// What keeps a connection from being made, shown or changed. It names fields, never a value.
@@ -208,9 +211,11 @@ impl Authority {
         self.write(move |work| {
             let found = work.lock(name.as_str())?;
             let row = found.ok_or(ConnectionError::NotFound(name))?;
+            // With the connection goes who might borrow it, and those are to hear of it.
+            let concerned = granted(work.tx(), &row.workspace, &row.id)?;
             ConnectionRow::delete(work.tx(), &row.workspace, &row.id)?;
             work.record(Record::new("connection.deleted").connection(&row.id, &row.name));
-            work.announce(News::new("connection.deleted").connection(&row.id, &row.name));
+            work.announce(News::new("connection.deleted").connection(&row.id, &row.name).concerning(&concerned));
             Ok(())
         })
     }
@@ -235,6 +240,7 @@ pub(super) fn view(row: &ConnectionRow) -> Result<Connection, ConnectionError> {
         created_at: time(row.created_at),
         updated_at: time(row.updated_at),
         expires_at: row.expires_at.map(time),
+        revocation: Revocation::of(row)?,
     })
 }
 

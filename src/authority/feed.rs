@@ -2,9 +2,9 @@
 //! the events that are new, and passes them on. The table is the truth; hints only save time.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Once, Weak};
+use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, watch};
 
@@ -14,6 +14,9 @@ use super::store::{Hints, Intent, Store, StoreError};
 
 /// The longest that a change goes unseen when no hint comes.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// The longest that the store goes unread while all is well.
+const FRESH: Duration = Duration::from_secs(4);
 
 /// Events that a subscriber may be behind before it has to read the table again.
 const BEHIND: usize = 4096;
@@ -27,13 +30,15 @@ pub(super) struct Feed {
     /// A number that moves whenever something that was lent may have changed.
     moves: watch::Sender<u64>,
     events: broadcast::Sender<Arc<Event>>,
+    /// When the store was last read.
+    read_at: Mutex<Option<Instant>>,
     started: Once,
 }
 
 impl Feed {
     pub(super) fn new() -> Arc<Self> {
         let (hints, moves, events) = (Arc::default(), watch::Sender::new(0), broadcast::Sender::new(BEHIND));
-        Arc::new(Self { hints, moves, events, started: Once::new() })
+        Arc::new(Self { hints, moves, events, read_at: Mutex::default(), started: Once::new() })
     }
 
     /// Starts to follow a store, if nobody has: what is committed from now on is news.
@@ -41,7 +46,7 @@ impl Feed {
         self.started.call_once(|| {
             store.watch(Arc::downgrade(&self.hints));
             let (store, hints, feed) = (Arc::clone(store), Arc::clone(&self.hints), Arc::downgrade(self));
-            let seen = tips(&*store).unwrap_or_default();
+            let seen = tips(&*store).inspect(|_| self.was_read()).unwrap_or_default();
             let thread = thread::Builder::new().name("events".into());
             if let Err(error) = thread.spawn(move || follow(&*store, &hints, &feed, seen)) {
                 tracing::error!(%error, "cannot follow the store: changes by other processes are seen late");
@@ -65,13 +70,27 @@ impl Feed {
     pub(super) fn events(&self) -> broadcast::Receiver<Arc<Event>> {
         self.events.subscribe()
     }
+
+    /// Tells whether the store was read a moment ago, so that silence means that nothing happened.
+    pub(super) fn is_fresh(&self) -> bool {
+        let read_at = *self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+        read_at.is_some_and(|at| at.elapsed() < FRESH)
+    }
+
+    fn was_read(&self) {
+        *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
 }
 
 fn follow(store: &dyn Store, hints: &Hints, feed: &Weak<Feed>, mut seen: HashMap<String, i64>) {
     loop {
         hints.wait(PERIOD);
         let Some(feed) = feed.upgrade() else { return };
-        match news(store, &mut seen) {
+        let found = news(store, &mut seen);
+        if found.is_ok() {
+            feed.was_read();
+        }
+        match found {
             Ok(news) if news.is_empty() => {}
             Ok(news) => {
                 feed.moves.send_modify(|number| *number += 1);

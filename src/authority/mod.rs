@@ -13,6 +13,7 @@
 use std::sync::{Arc, OnceLock, mpsc};
 
 use aws_lc_rs::rand;
+use tokio::sync::oneshot;
 
 use crate::config::AuthorityConfig;
 use crate::lease::LeaseSource;
@@ -31,6 +32,7 @@ mod event;
 mod feed;
 #[cfg(test)]
 mod for_tests;
+mod freeze;
 mod grants;
 /// The issuer of the integration tests, which needs nothing else of theirs.
 #[cfg(test)]
@@ -44,23 +46,28 @@ mod life;
 #[cfg_attr(not(test), expect(dead_code, reason = "the work on a connection's life is about to call it"))]
 mod oauth2;
 mod proof;
+mod prune;
 mod record;
 mod recorder;
+mod revoke;
 mod rotate;
 mod rows;
 mod store;
+mod stream;
 mod vault;
 
 pub use access::{AccessError, ApiKey, Scope};
 pub use agents::ListedAgent;
 pub use backup::{BackupError, Counts};
 pub use connections::{Connection, ConnectionError, NewConnection};
+pub use freeze::Freeze;
 pub use grants::{Changed, Granted};
 pub use key::{KeyError, KeyReader, MasterKey, read_key};
 pub use keys::{ListedKey, NewKey};
 pub use life::NoSuchEdge;
 pub use proof::{StoreHead, StoreReport};
 pub use record::Actor;
+pub use revoke::{Ended, Revocation, RevokeError, Revoked, Target};
 pub use rotate::Rotated;
 pub use rows::State;
 pub use store::StoreError;
@@ -199,6 +206,20 @@ impl Authority {
             let _ = reply.send(result);
         });
         answer.recv().unwrap_or_else(|_| Err(StoreError::Closed.into()))
+    }
+
+    /// The same for who must not block.
+    async fn write_async<T, E>(&self, job: impl FnOnce(&mut Work<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let whose = (self.workspace.clone(), self.actor.clone());
+        self.desk.recorder.write(whose, job, move |result| {
+            let _ = reply.send(result);
+        });
+        answer.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
     }
 
     /// Reads at one moment, or close to it: PostgreSQL sees what is committed between two

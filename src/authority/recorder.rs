@@ -227,8 +227,9 @@ impl Writer {
         let moved = !news.is_empty();
         // Every writer takes the workspaces in one order, so that no two wait for each other.
         news.sort_by(|one, other| one.0.cmp(&other.0));
-        for (workspace, news) in &news {
-            Event::write(&mut *tx, workspace, news, now)?;
+        for of_one in news.chunk_by(|one, other| one.0 == other.0) {
+            let news: Vec<&News> = of_one.iter().map(|(_, news)| news).collect();
+            Event::write(&mut *tx, &of_one[0].0, &news, now)?;
         }
         let head = match lines.is_empty() {
             true => None,

@@ -11,21 +11,21 @@ use crate::telemetry::TestClock;
 
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 
-fn open_with(folder: &Path, key: u8) -> Result<(Authority, Arc<TestClock>), AuthorityError> {
+pub(super) fn open_with(folder: &Path, key: u8) -> Result<(Authority, Arc<TestClock>), AuthorityError> {
     let config = AuthorityConfig { data_dir: folder.to_owned(), key: KeySource::Passphrase };
     let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + NOW));
     Authority::open(&config, &MasterKey::new(Secret::new([key; 32])), clock.clone()).map(|opened| (opened, clock))
 }
 
-fn open(folder: &Path) -> Authority {
+pub(super) fn open(folder: &Path) -> Authority {
     open_with(folder, 7).unwrap().0
 }
 
-fn name(text: &str) -> ConnectionName {
+pub(super) fn name(text: &str) -> ConnectionName {
     ConnectionName::parse(text).unwrap()
 }
 
-fn fields(given: &[(&str, &str)]) -> Fields {
+pub(super) fn fields(given: &[(&str, &str)]) -> Fields {
     let mut fields = Fields::new();
     for (name, value) in given {
         fields.insert(*name, Secret::new(*value));
@@ -39,11 +39,11 @@ fn new(named: &str, strategy: serde_json::Value, given: &[(&str, &str)]) -> NewC
     NewConnection { name: name(named), provider: None, bindings, owned: false, fields: fields(given), expires_at: None }
 }
 
-fn bearer(named: &str, token: &str) -> NewConnection {
+pub(super) fn bearer(named: &str, token: &str) -> NewConnection {
     new(named, json!({"type": "oauth2"}), &[("access_token", token), ("refresh_token", "r")])
 }
 
-async fn lend(source: &dyn LeaseSource, named: &str) -> Result<Loan, LendError> {
+pub(super) async fn lend(source: &dyn LeaseSource, named: &str) -> Result<Loan, LendError> {
     let host = Host::parse("api.example.com").unwrap();
     source.lend(&Ask { workspace: Workspace::local(), agent: "bot".into(), connection: name(named), host }).await
 }

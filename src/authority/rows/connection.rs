@@ -94,6 +94,20 @@ macro_rules! columns {
     };
 }
 
+const PUT: &str = concat!(
+    "INSERT INTO connections (",
+    columns!(),
+    ") VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26)
+             ON CONFLICT (id) DO UPDATE SET state = excluded.state, why = excluded.why, version = excluded.version,
+                bindings = excluded.bindings, owned = excluded.owned, endpoints = excluded.endpoints,
+                field_names = excluded.field_names, sealed = excluded.sealed, wrapped_key = excluded.wrapped_key,
+                key_id = excluded.key_id, updated_at = excluded.updated_at, expires_at = excluded.expires_at,
+                refresh_at = excluded.refresh_at, refresh_tries = excluded.refresh_tries,
+                claimed_by = excluded.claimed_by, claimed_until = excluded.claimed_until,
+                forced_at = excluded.forced_at, revocation = excluded.revocation,
+                revocation_tries = excluded.revocation_tries, revocation_at = excluded.revocation_at"
+);
+
 impl ConnectionRow {
     /// How many columns one has.
     pub(in crate::authority) const COLUMNS: usize = 26;
@@ -214,6 +228,48 @@ impl ConnectionRow {
         tx.row(sql, &[id.into()])?.as_ref().map(Self::read).transpose()
     }
 
+    /// At most `limit` connections of a workspace, or of one provider in it, whose ids come after
+    /// this one, by id; every other writer is kept from them.
+    pub(in crate::authority) fn lock_page(
+        tx: &mut dyn Transaction,
+        workspace: &str,
+        provider: Option<&str>,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<Self>, StoreError> {
+        let of_all = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM connections WHERE workspace = $1 AND id > $2 ORDER BY id LIMIT $3 FOR UPDATE"
+        );
+        let of_one = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM connections WHERE workspace = $1 AND id > $2 AND provider = $3 ORDER BY id LIMIT $4 FOR UPDATE"
+        );
+        let rows = match provider {
+            None => tx.query(of_all, &[workspace.into(), after.into(), limit.into()])?,
+            Some(provider) => tx.query(of_one, &[workspace.into(), after.into(), provider.into(), limit.into()])?,
+        };
+        rows.iter().map(Self::read).collect()
+    }
+
+    /// Connections of any workspace whose providers are to be told now that they are revoked, the
+    /// longest due first; every other writer is kept from them.
+    pub(in crate::authority) fn lock_revocations(
+        tx: &mut dyn Transaction,
+        now: i64,
+        limit: i64,
+    ) -> Result<Vec<Self>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM connections WHERE revocation = 'pending' AND revocation_at <= $1
+               AND (claimed_until IS NULL OR claimed_until <= $1) ORDER BY revocation_at LIMIT $2 FOR UPDATE"
+        );
+        tx.query(sql, &[now.into(), limit.into()])?.iter().map(Self::read).collect()
+    }
+
     /// Finds each of these by its id or, failing that, by its name: `(workspace, id or name)`.
     pub(in crate::authority) fn find_each(
         tx: &mut dyn Transaction,
@@ -267,20 +323,13 @@ impl ConnectionRow {
 
     /// Writes a connection: a new one, or what is now true of the one of this id.
     pub(in crate::authority) fn put(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
-        let sql = concat!(
-            "INSERT INTO connections (",
-            columns!(),
-            ") VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26)
-             ON CONFLICT (id) DO UPDATE SET state = excluded.state, why = excluded.why, version = excluded.version,
-                bindings = excluded.bindings, owned = excluded.owned, endpoints = excluded.endpoints,
-                field_names = excluded.field_names, sealed = excluded.sealed, wrapped_key = excluded.wrapped_key,
-                key_id = excluded.key_id, updated_at = excluded.updated_at, expires_at = excluded.expires_at,
-                refresh_at = excluded.refresh_at, refresh_tries = excluded.refresh_tries,
-                claimed_by = excluded.claimed_by, claimed_until = excluded.claimed_until,
-                forced_at = excluded.forced_at, revocation = excluded.revocation,
-                revocation_tries = excluded.revocation_tries, revocation_at = excluded.revocation_at"
-        );
-        tx.execute(sql, &self.values()).map(drop)
+        tx.execute(PUT, &self.values()).map(drop)
+    }
+
+    /// Writes many.
+    pub(in crate::authority) fn put_all(tx: &mut dyn Transaction, rows: &[Self]) -> Result<(), StoreError> {
+        let lists: Vec<Vec<Value>> = rows.iter().map(Self::values).collect();
+        tx.each(PUT, &lists).map(drop)
     }
 
     /// Deletes a connection.

@@ -15,4 +15,4 @@ pub(super) use grant::GrantRow;
 pub(super) use key::KeyRow;
 pub(super) use meta::{lock_meta, meta, set_meta};
 pub(super) use provider::provider_secret;
-pub(super) use workspace::Tip;
+pub(super) use workspace::{Tip, oldest_event};

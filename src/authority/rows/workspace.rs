@@ -28,3 +28,9 @@ impl Tip {
         rows.iter().map(tip).collect()
     }
 }
+
+/// The number of the first event of a workspace that is still there.
+pub(in crate::authority) fn oldest_event(tx: &mut dyn Transaction, workspace: &str) -> Result<Option<i64>, StoreError> {
+    let row = tx.row("SELECT min(number) FROM events WHERE workspace = $1", &[workspace.into()])?;
+    row.map(|row| row.int_or_null(0)).transpose().map(Option::flatten)
+}

@@ -146,6 +146,7 @@ mod tests {
             created_at: at,
             updated_at: at,
             expires_at: None,
+            revocation: None,
         }
     }
 

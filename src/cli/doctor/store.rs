@@ -140,6 +140,7 @@ mod tests {
             created_at: at,
             updated_at: at,
             expires_at: ends.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)),
+            revocation: None,
         };
         judge("c", &connection, [("r", &HostPattern::parse(host).unwrap())].into_iter(), at)
     }
