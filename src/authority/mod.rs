@@ -56,7 +56,7 @@ mod store;
 mod stream;
 mod vault;
 
-pub use access::{AccessError, ApiKey, Scope};
+pub use access::{AccessError, ApiKey, Dialers, Scope};
 pub use agents::ListedAgent;
 pub use backup::{BackupError, Counts};
 pub use connections::{Connection, ConnectionError, NewConnection};

@@ -27,14 +27,17 @@ struct Issuer {
 
 impl Issuers {
     /// Takes the configuration over. Entries that name the same keys share them.
-    pub(super) fn new(configs: &[IssuerConfig], mut open: impl FnMut(&KeysFrom) -> Box<dyn KeySource>) -> Self {
+    pub(super) fn new<E>(
+        configs: &[IssuerConfig],
+        mut open: impl FnMut(&KeysFrom) -> Result<Box<dyn KeySource>, E>,
+    ) -> Result<Self, E> {
         let mut sets: Vec<(&KeysFrom, Arc<KeySet>)> = Vec::new();
         let mut issuers = Vec::with_capacity(configs.len());
         for config in configs {
             let keys = match sets.iter().find(|(from, _)| **from == config.keys) {
                 Some((_, keys)) => Arc::clone(keys),
                 None => {
-                    let keys = Arc::new(KeySet::new(open(&config.keys)));
+                    let keys = Arc::new(KeySet::new(open(&config.keys)?));
                     sets.push((&config.keys, Arc::clone(&keys)));
                     keys
                 }
@@ -47,7 +50,7 @@ impl Issuers {
                 grant: Grant::new(&config.scope),
             });
         }
-        Self(issuers)
+        Ok(Self(issuers))
     }
 
     /// Admits a token by the first entry that accepts it. `wall` is in seconds since 1970, `boot`

@@ -26,6 +26,18 @@ pub(super) enum FetchError {
     /// The file.
     #[error("cannot read it")]
     File(#[source] std::io::Error),
+    /// The call.
+    #[error("cannot ask for it")]
+    Call(#[source] crate::dial::CallError),
+    /// Another answer than 200.
+    #[error("it was answered with the status {0}")]
+    Status(http::StatusCode),
+    /// The token for the call.
+    #[error("cannot read the token of bearer_file")]
+    Bearer(#[source] std::io::Error),
+    /// No runtime to wait on.
+    #[error("there is nothing to wait on here")]
+    Nowhere,
     /// What came is no key set.
     #[error("it is no key set")]
     Content(#[source] JwksError),
@@ -108,8 +120,7 @@ impl KeySet {
             Err(error) => {
                 held.next = now + RETRY;
                 drop(held);
-                let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                tracing::warn!(keys = %self.source.name(), "cannot renew the keys of an issuer: {error}: {why}");
+                tracing::warn!(keys = %self.source.name(), "cannot renew the keys of an issuer: {}", chain(&error));
                 None
             }
         }
@@ -118,6 +129,11 @@ impl KeySet {
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(|cause| format!(": {}", chain(cause)));
+    format!("{error}{}", cause.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -11,17 +11,21 @@ mod error;
 mod grant;
 mod issuers;
 mod key_set;
+mod key_url;
 mod pattern;
 mod presented;
 mod principal;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use crate::config::{AccessConfig, KeysFrom};
+use crate::dial::Dialer;
 use crate::model::Workspace;
 use crate::sign::jwt::JwtError;
 use crate::telemetry::Clock;
+use crate::tls::RootsError;
 
 pub use api_key::ApiKey;
 pub use error::AccessError;
@@ -36,6 +40,7 @@ use super::StoreError;
 use clients::Clients;
 use issuers::Issuers;
 use key_set::{FetchError, KeySource};
+use key_url::KeysUrl;
 
 /// Why a caller is not admitted. None of them quotes what was shown.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +92,9 @@ pub(in crate::authority) struct KnownKey {
     pub(in crate::authority) revoked: bool,
 }
 
+/// Makes what reaches out: over the certificates of this file, or over the usual ones.
+pub type Dialers<'a> = &'a dyn Fn(Option<&Path>) -> Result<Arc<Dialer>, RootsError>;
+
 /// Who is admitted: keys of the store, and the issuers and certificates of the configuration.
 pub(in crate::authority) struct Access {
     issuers: Issuers,
@@ -94,9 +102,10 @@ pub(in crate::authority) struct Access {
 }
 
 impl Access {
-    /// Takes the configuration over.
-    pub(in crate::authority) fn new(config: &AccessConfig) -> Self {
-        Self { issuers: Issuers::new(&config.issuers, source), clients: Clients::new(&config.clients) }
+    /// Takes the configuration over. Keys are fetched when the first token needs them.
+    pub(in crate::authority) fn new(config: &AccessConfig, dialers: Dialers<'_>) -> Result<Self, RootsError> {
+        let issuers = Issuers::new(&config.issuers, |from| source(from, dialers))?;
+        Ok(Self { issuers, clients: Clients::new(&config.clients) })
     }
 
     /// Admits a caller, or says why not.
@@ -133,10 +142,13 @@ impl KnownKey {
     }
 }
 
-fn source(from: &KeysFrom) -> Box<dyn KeySource> {
-    match from {
+fn source(from: &KeysFrom, dialers: Dialers<'_>) -> Result<Box<dyn KeySource>, RootsError> {
+    Ok(match from {
         KeysFrom::File(path) => Box::new(KeysFile(path.clone())),
-    }
+        KeysFrom::Url { url, ca_file, bearer_file } => {
+            Box::new(KeysUrl::new(dialers(ca_file.as_deref())?, url.clone(), bearer_file.clone()))
+        }
+    })
 }
 
 /// A key set in a file, read again as it grows old.

@@ -14,7 +14,7 @@ fn known() -> KnownKey {
 
 #[test]
 fn a_key_is_admitted_while_it_lives() {
-    let access = Access::new(&AccessConfig::default());
+    let access = Access::new(&AccessConfig::default(), &|_| unreachable!()).unwrap();
     let key = ApiKey::new(&[1; 32]);
     let hash = key.hash();
     let presented = Presented::Key(key);
@@ -44,7 +44,7 @@ fn a_key_is_admitted_while_it_lives() {
 
 #[test]
 fn without_issuers_and_clients_nobody_else_is_admitted() {
-    let access = Access::new(&AccessConfig::default());
+    let access = Access::new(&AccessConfig::default(), &|_| unreachable!()).unwrap();
     let none = |_: &KeyHash| -> Result<Option<KnownKey>, StoreError> { panic!("only keys are looked up") };
     let token = Presented::Token(crate::model::Secret::new("e30.e30.e30"));
     assert!(matches!(access.admit(&token, none, &clock()), Err(Denied::Token(_))));

@@ -44,10 +44,10 @@ use self::metrics::ApiMetrics;
 use self::rate::Limits;
 use self::router::Router;
 use super::Authority;
-use super::access::Access;
+use super::access::{Access, Dialers};
 use crate::config::{AccessConfig, ServiceConfig, ServiceLimits};
 use crate::telemetry::Clock;
-use crate::tls::{ServerTlsError, server_tls};
+use crate::tls::{RootsError, ServerTlsError, server_tls};
 
 /// What every call shares.
 pub(in crate::authority) struct Api {
@@ -108,6 +108,9 @@ pub enum ServiceError {
     /// Its certificate.
     #[error(transparent)]
     Tls(#[from] ServerTlsError),
+    /// The certificates that an issuer's keys are fetched by.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
 }
 
 /// Connections that may wait to be accepted.
@@ -150,9 +153,13 @@ pub struct Service {
 
 impl Service {
     /// Puts an Authority on a ground.
-    pub fn new(ground: ServiceGround, authority: Authority) -> Self {
-        let doors = Doors { access: Access::new(&ground.access), authority: authority.clone() };
-        Self::with(ground, authority, Arc::new(doors), table::endpoints(), Waits::default())
+    ///
+    /// # Errors
+    /// Certificates that an issuer's keys are to be fetched by and that cannot be read.
+    pub fn new(ground: ServiceGround, authority: Authority, dialers: Dialers<'_>) -> Result<Self, ServiceError> {
+        let access = Access::new(&ground.access, dialers)?;
+        let doors = Doors { access, authority: authority.clone() };
+        Ok(Self::with(ground, authority, Arc::new(doors), table::endpoints(), Waits::default()))
     }
 
     fn with(

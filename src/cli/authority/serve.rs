@@ -9,7 +9,10 @@ use crate::authority::api::{Service, ServiceGround};
 use crate::cli::failure::{Failure, say};
 use crate::cli::stop::Stop;
 use crate::cli::{environment, exit, harden, start, store};
+use crate::config::Config;
+use crate::dial::{DialSettings, Dialer};
 use crate::telemetry::{Clock, SystemClock};
+use crate::tls::{Roots, RootsError};
 
 const EXAMPLES: &str = "\
 Configuration, with what is used where it is left out:
@@ -20,7 +23,9 @@ Configuration, with what is used where it is left out:
     # issuers:                          # signed tokens (JWT), by the keys of who issued them
     #   - issuer: https://kubernetes.default.svc
     #     audience: nexus
-    #     jwks_file: jwks.json
+    #     jwks_url: https://kubernetes.default.svc/openid/v1/jwks     # or jwks_file: jwks.json
+    #     ca_file: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt
+    #     bearer_file: /var/run/secrets/kubernetes.io/serviceaccount/token
     #     claims: { /kubernetes.io/namespace: agents, sub: \"system:serviceaccount:agents:*\" }
     #     scope: sidecar                # or admin, lease with connections, app, agent
     #     agent_from: /kubernetes.io/serviceaccount/name    # or agents: [triage-bot]
@@ -63,9 +68,20 @@ pub(super) fn execute(config: Option<&Path>, _: &Args) -> Result<ExitCode, Failu
     if let Some(file) = authority.first_key(&config.authority.data_dir).map_err(|error| refused(&error))? {
         say(&format!("made the first key, an administrator's: it is in {}", file.display()));
     }
-    start::block_on(serve(Service::new(ground, authority)))?;
+    let service = Service::new(ground, authority, &|ca_file| dialer(&config, ca_file));
+    start::block_on(serve(service.map_err(|error| Failure::because(&error))?))?;
     tracing::info!("stopped");
     Ok(ExitCode::from(exit::OK))
+}
+
+/// What fetches the keys of issuers.
+fn dialer(config: &Config, ca_file: Option<&Path>) -> Result<Arc<Dialer>, RootsError> {
+    let roots = match ca_file {
+        Some(file) => Roots::of_file(file)?,
+        None => Roots::load(&config.upstream.ca_files)?,
+    };
+    let settings = DialSettings { hosts: config.upstream.hosts.clone(), timeout: config.timeouts.connect };
+    Ok(Arc::new(Dialer::new(settings, Arc::new(roots))))
 }
 
 async fn serve(service: Service) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::reader::Reader;
 use crate::config::document::name_of_agent;
 use crate::config::yaml::{Fields, Node};
-use crate::model::Host;
+use crate::model::{Host, Scheme, Url};
 
 /// Who is admitted beside the holders of keys.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -37,6 +37,17 @@ pub struct IssuerConfig {
 pub enum KeysFrom {
     /// A file that holds a JWK Set.
     File(PathBuf),
+    /// An address that answers one.
+    Url {
+        /// `https` alone: whoever could change the answer could sign for everyone.
+        url: Url,
+        /// The certificates that it is verified by; none means those of the system and of
+        /// `upstream.ca_files`.
+        ca_file: Option<PathBuf>,
+        /// A file with a bearer token that is shown there, read anew for each fetch: the API server of
+        /// a cluster wants its own.
+        bearer_file: Option<PathBuf>,
+    },
 }
 
 /// One of `authority.clients`.
@@ -101,10 +112,7 @@ fn issuer(node: &Node, reader: &mut Reader<'_>) -> Option<IssuerConfig> {
     let mut fields = Fields::open(node, reader.findings)?;
     let issuer = required(&mut fields, "issuer", reader);
     let audience = required(&mut fields, "audience", reader);
-    let keys = match fields.get("jwks_file") {
-        Some(node) => reader.path(node).map(KeysFrom::File),
-        None => reader.missing(node, "jwks_file"),
-    };
+    let keys = keys(&mut fields, reader);
     let claims = match fields.get("claims") {
         Some(node) => claims(node, reader),
         None => reader.missing(node, "claims"),
@@ -112,6 +120,47 @@ fn issuer(node: &Node, reader: &mut Reader<'_>) -> Option<IssuerConfig> {
     let scope = scope(&mut fields, true, reader);
     fields.finish(&[], reader.findings);
     Some(IssuerConfig { issuer: issuer?, audience: audience?, keys: keys?, claims: claims?, scope: scope? })
+}
+
+/// `jwks_file`, or `jwks_url` with what it needs.
+fn keys(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<KeysFrom> {
+    let (file, url) = (fields.get("jwks_file"), fields.get("jwks_url"));
+    let (ca, bearer) = (fields.get("ca_file"), fields.get("bearer_file"));
+    match (file, url) {
+        (Some(node), None) => {
+            for (key, node) in [("ca_file", ca), ("bearer_file", bearer)] {
+                if let Some(node) = node {
+                    reader.findings.with(node, format!("`{key}` has no meaning without `jwks_url`"));
+                }
+            }
+            reader.path(node).map(KeysFrom::File)
+        }
+        (None, Some(node)) => {
+            let (ca_file, bearer_file) = (path(ca, reader), path(bearer, reader));
+            let url = match Url::parse(node.text(reader.findings)?) {
+                Ok(url) if url.destination().scheme() == Scheme::Https => url,
+                Ok(_) => {
+                    reader.findings.with(node, "keys are fetched over https alone");
+                    return None;
+                }
+                Err(error) => {
+                    reader.findings.with(node, format!("this is no address: {error}"));
+                    return None;
+                }
+            };
+            Some(KeysFrom::Url { url, ca_file: ca_file?, bearer_file: bearer_file? })
+        }
+        (Some(_), Some(node)) => {
+            reader.findings.with(node, "either `jwks_file` or `jwks_url` says where the keys are");
+            None
+        }
+        (None, None) => reader.missing(fields.node(), "jwks_file` or `jwks_url"),
+    }
+}
+
+/// A path, if one is written; `None` for one that is wrong.
+fn path(node: Option<&Node>, reader: &mut Reader<'_>) -> Option<Option<PathBuf>> {
+    node.map_or(Some(None), |node| reader.path(node).map(Some))
 }
 
 fn client(node: &Node, reader: &mut Reader<'_>) -> Option<ClientConfig> {
@@ -253,3 +302,6 @@ fn required(fields: &mut Fields<'_>, key: &'static str, reader: &mut Reader<'_>)
         None => reader.missing(fields.node(), key),
     }
 }
+
+#[cfg(test)]
+mod tests;

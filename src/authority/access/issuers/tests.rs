@@ -39,7 +39,8 @@ type Shared = Arc<Mutex<(Vec<u8>, usize)>>;
 
 fn issuers(configs: &[IssuerConfig], signers: &[&Signer]) -> (Issuers, Shared) {
     let keys = Arc::new(Mutex::new((jwks(signers), 0)));
-    (Issuers::new(configs, |_| Box::new(Fixed(Arc::clone(&keys)))), keys)
+    let fixed = |_: &KeysFrom| Ok::<Box<dyn KeySource>, ()>(Box::new(Fixed(Arc::clone(&keys))));
+    (Issuers::new(configs, fixed).unwrap(), keys)
 }
 
 fn claims() -> Value {
