@@ -15,6 +15,7 @@ mod drain;
 mod env;
 mod environment;
 mod examples;
+mod fleet;
 mod headers;
 mod health;
 mod issuer;

@@ -102,7 +102,7 @@ impl Seen {
     pub(super) fn lost(&mut self) -> Moved {
         self.cut_off();
         self.last = None;
-        self.forget();
+        self.forget(0);
         Moved { leases: true, policy: true }
     }
 
@@ -113,7 +113,7 @@ impl Seen {
             Event::Beat => Moved::default(),
             Event::Resync { number } => {
                 self.last = Some(number);
-                self.forget();
+                self.forget(number);
                 Moved { leases: true, policy: true }
             }
             Event::Change(change) => self.change(&change, now),
@@ -132,17 +132,17 @@ impl Seen {
             return Moved { leases: false, policy: false };
         }
         let any_lent = !self.lent.is_empty();
-        self.forget();
+        self.forget(number);
         if !same_store {
             (self.gone, self.agents_gone) = Default::default();
         }
         Moved { leases: any_lent, policy: true }
     }
 
-    /// Nothing that was answered before counts any more.
-    fn forget(&mut self) {
+    /// Nothing that was answered before counts any more, and no answer that knows less than this.
+    fn forget(&mut self, number: u64) {
         self.era += 1;
-        self.wide = 0;
+        self.wide = number;
         self.connections = Marks::default();
         self.agents = Marks::default();
         self.frozen = false;

@@ -5,6 +5,7 @@
 //! passed as it is. No scenario here has one.
 
 pub(crate) mod at_rest;
+mod borrowed;
 mod canaries;
 
 use std::fs;

@@ -1,5 +1,6 @@
 //! The harness: a sidecar in this process, origins that record, and an agent.
 
+pub mod authority;
 pub mod client;
 pub mod issuer;
 pub mod origin;
@@ -9,6 +10,7 @@ pub mod sidecar;
 pub mod signature;
 pub mod underway;
 
+pub use authority::FakeAuthority;
 pub use client::{Agent, Answer};
 pub use issuer::Issuer;
 pub use origin::{Origin, Received, Speaks};

@@ -80,6 +80,11 @@ impl Home {
                 "version: 1\nlisten: {{ proxy: '127.0.0.1:0', admin: '127.0.0.1:0' }}\npolicy: [policy.yaml]\n{anonymous}{more}"
             ),
         );
+        self.serve()
+    }
+
+    /// Starts `proxy` with the configuration that was written.
+    pub fn serve(&self) -> Proxy {
         Proxy::start(self.command(["proxy", "--config", "nexus-sidecar.yaml"]))
     }
 }

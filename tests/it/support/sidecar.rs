@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use super::authority::FakeAuthority;
 use super::client::Agent;
 use super::origin::Origin;
 use super::pki::Pki;
@@ -98,6 +99,13 @@ impl Sidecar {
 
     pub fn admin(&self) -> std::net::SocketAddr {
         self.admin
+    }
+
+    /// What `/status` says.
+    pub async fn status(&self) -> serde_json::Value {
+        let admin = Agent { proxy: self.admin, ..self.agent.clone() };
+        let head = format!("GET /status HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin);
+        serde_json::from_slice(&admin.raw(head.as_bytes()).await.body).unwrap()
     }
 
     /// The first of `listen.health`.
@@ -208,6 +216,13 @@ impl Builder {
         self
     }
 
+    /// Borrows from a fake Authority instead of memory.
+    #[must_use]
+    pub fn borrows_from(self, authority: &FakeAuthority) -> Self {
+        let remote = authority.config();
+        self.configure(move |config| config.remote = Some(remote))
+    }
+
     /// Any other setting.
     #[must_use]
     pub fn configure(mut self, change: impl FnOnce(&mut Config) + 'static) -> Self {
@@ -270,6 +285,10 @@ impl Builder {
         }
         let (moved, clock) = clock(self.at);
         let source = Arc::new(MemorySource::new(self.connections.into_iter().map(in_memory)));
+        let lender: Arc<dyn LeaseSource> = match &config.remote {
+            Some(remote) => app::remote_source(&config, remote, Arc::clone(&clock)).unwrap(),
+            None => Arc::<MemorySource>::clone(&source),
+        };
         let agents: Vec<_> =
             self.agents.iter().map(|(name, password)| (name.clone(), Secret::new(password.as_str()))).collect();
         let audit = Audit::open(&config.audit, Arc::clone(&clock)).unwrap();
@@ -281,7 +300,7 @@ impl Builder {
             config,
             gate: Arc::new(Gate::named(agents, self.agents.is_empty())),
             ca: Ca::ephemeral(clock.wall()).unwrap(),
-            source: Arc::clone(&source) as Arc<dyn LeaseSource>,
+            source: lender,
             audit: audit.clone(),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),

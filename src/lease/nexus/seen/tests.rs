@@ -204,3 +204,12 @@ fn a_confirmation_is_as_old_as_its_question() {
     seen.confirmed(&"bot".into(), &name, "j", asked);
     assert_eq!(still(&seen, "j"), Still::AskToBorrow(host()));
 }
+
+#[test]
+fn an_answer_that_knows_less_than_the_hello_is_outdated() {
+    let mut seen = Seen::default();
+    seen.take(hello(10), NOW);
+    let asked = seen.moment();
+    assert!(!seen.lent(&ask("bot", "jira"), &"j".into(), 9, asked), "it was read somewhere that lags behind");
+    assert!(seen.lent(&ask("bot", "jira"), &"j".into(), 10, asked));
+}
