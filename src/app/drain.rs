@@ -26,6 +26,15 @@ pub(super) async fn revocations(pipeline: Arc<Pipeline>) {
     }
 }
 
+/// Follows the same changes and closes at once what needs no question, so that no slow answer
+/// about one connection keeps another open.
+pub(super) async fn gone(pipeline: Arc<Pipeline>) {
+    let mut changes = pipeline.leases.changes();
+    while changes.changed().await.is_ok() {
+        pipeline.close_gone();
+    }
+}
+
 /// Listens to the source, if it has something to say by itself.
 pub(super) async fn source(pipeline: Arc<Pipeline>) {
     pipeline.leases.follow().await;

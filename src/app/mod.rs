@@ -237,6 +237,7 @@ impl Bound {
         drop(front);
         let chores = tokio::spawn(drain::chores(Arc::clone(&self.pipeline)));
         let revocations = tokio::spawn(drain::revocations(Arc::clone(&self.pipeline)));
+        let gone = tokio::spawn(drain::gone(Arc::clone(&self.pipeline)));
         let source = tokio::spawn(drain::source(Arc::clone(&self.pipeline)));
         shutdown.await;
         ready.store(false, Ordering::Release);
@@ -244,6 +245,7 @@ impl Bound {
         end.send_replace(true);
         chores.abort();
         revocations.abort();
+        gone.abort();
         source.abort();
     }
 

@@ -136,6 +136,11 @@ impl Leases {
         }
     }
 
+    /// Tells at once whether an agent's connection is known to be gone; nobody is asked.
+    pub fn is_gone(&self, agent: &str, name: &ConnectionName, id: &str) -> bool {
+        self.source.is_gone(agent, self.routed(name), id)
+    }
+
     /// Follows the source for as long as it is polled, for a source that has to be listened to.
     pub async fn follow(&self) {
         self.source.follow().await;

@@ -38,6 +38,10 @@ impl LeaseSource for LayeredSource {
         self.of(connection).still_lends(agent, connection, id)
     }
 
+    fn is_gone(&self, agent: &str, connection: &ConnectionName, id: &str) -> bool {
+        self.of(connection).is_gone(agent, connection, id)
+    }
+
     /// What is held here stays as it is, so that only the rest moves.
     fn changes(&self) -> watch::Receiver<u64> {
         self.rest.changes()

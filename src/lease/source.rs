@@ -31,6 +31,12 @@ pub trait LeaseSource: Send + Sync + 'static {
         self.still_there(connection, id)
     }
 
+    /// Tells at once, from memory alone, whether an agent's connection is known to be gone: a
+    /// source that has to be asked is not, and what it would say is learnt by asking.
+    fn is_gone(&self, _agent: &str, _connection: &ConnectionName, _id: &str) -> bool {
+        false
+    }
+
     /// A number that moves whenever something that was lent may have changed.
     fn changes(&self) -> watch::Receiver<u64>;
 

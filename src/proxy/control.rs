@@ -73,7 +73,17 @@ impl Pipeline {
         Err(Refusal::new(Code::PolicyDenied, message).with_cause(Cause::PolicyChanged))
     }
 
-    /// Closes what uses a connection that was revoked or deleted, or that its agent lost.
+    /// Closes what uses a connection that is known to be gone, without asking anybody.
+    pub(crate) fn close_gone(&self) {
+        for used in self.registry.connections_in_use() {
+            if self.leases.is_gone(&used.agent, &used.name, &used.id) {
+                self.registry.revoke(&used);
+            }
+        }
+    }
+
+    /// Closes what uses a connection that was revoked or deleted, or that its agent lost. The
+    /// source may have to be asked for each.
     pub(crate) async fn close_revoked(&self) {
         for used in self.registry.connections_in_use() {
             if !self.leases.still_lent(&used.agent, &used.name, &used.id).await {

@@ -249,9 +249,14 @@ impl Seen {
         self.connections.of(id).max(self.connections.of(name)).max(self.wide)
     }
 
+    /// Tells whether an event said that a connection, or its agent, is gone.
+    pub(super) fn is_gone(&self, agent: &str, id: &str) -> bool {
+        self.gone.contains_key(id) || self.agents_gone.contains_key(agent)
+    }
+
     /// Tells whether what an agent was lent is still there, or what to ask.
     pub(super) fn still(&self, agent: &Arc<str>, name: &ConnectionName, id: &str) -> Still {
-        if self.gone.contains_key(id) || self.agents_gone.contains_key(&**agent) {
+        if self.is_gone(agent, id) {
             return Still::Gone;
         }
         let lent = self.lent.get(&(Arc::clone(agent), name.clone()));

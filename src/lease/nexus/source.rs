@@ -26,6 +26,10 @@ impl LeaseSource for NexusSource {
         Box::pin(self.is_lent(agent, connection, id))
     }
 
+    fn is_gone(&self, agent: &str, _: &ConnectionName, id: &str) -> bool {
+        self.seen().is_gone(agent, id)
+    }
+
     fn changes(&self) -> watch::Receiver<u64> {
         self.moved.subscribe()
     }

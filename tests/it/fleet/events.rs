@@ -1,11 +1,13 @@
 //! Listening: what an event ends, and what happens to a stream that ends.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
+use tokio::sync::Notify;
 
 use super::{ID, about, borrowing, borrowing_as, heard, lends, url, waits};
-use crate::support::authority::Given;
+use crate::support::authority::{Given, loan};
 use crate::support::{ByHand, FakeAuthority, Sidecar};
 
 const LEASES: &str = "POST /api/v2/leases";
@@ -39,6 +41,33 @@ async fn a_revocation_closes_what_is_under_way_and_is_refused_from_memory() {
         assert_eq!(authority.count(LEASES), 1, "{kind}: nobody had to be asked");
         assert_eq!(authority.count(&format!("GET /api/v2/connections/{ID}")), 0, "{kind}");
     }
+}
+
+/// What has to be asked about one connection takes its time, and the others do not wait for it.
+#[tokio::test]
+async fn a_slow_answer_about_one_connection_keeps_no_other_open() {
+    let authority = FakeAuthority::plain().await;
+    lends(&authority, "canary-1", 10);
+    authority.lends("slow", Given::of(200, &loan("slow-id", "slow", &["127.0.0.1"], "canary-2", 10)));
+    let origin = ByHand::new().await;
+    let at = format!("host: 127.0.0.1, port: {}, plaintext: true, networks: [127.0.0.0/8]", origin.port());
+    let sidecar = Sidecar::builder()
+        .policy(format!("rules:\n  - {{ {at}, path: /slow, connection: slow }}\n  - {{ {at}, connection: jira }}\n"))
+        .borrows_from(&authority)
+        .configure(|config| config.timeouts.lease = Duration::from_secs(600))
+        .start()
+        .await;
+    heard(&sidecar, 10).await;
+    let slow = origin.answering(&sidecar.agent, "/slow").await;
+    let streaming = origin.answering(&sidecar.agent, "/").await;
+    let gate = Arc::new(Notify::new());
+    authority.says_of("slow-id", Given::of(200, &json!({ "id": "slow-id", "state": "active" })).after(&gate));
+    authority.changes("connection.changed", &json!({ "connection": { "id": "slow-id", "name": "slow" } }));
+    authority.is_asked("GET /api/v2/connections/slow-id", 1).await;
+    authority.changes("connection.revoked", &about());
+    streaming.gets_cut().await;
+    gate.notify_one();
+    slow.ends_well().await;
 }
 
 #[tokio::test]

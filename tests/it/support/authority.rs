@@ -62,7 +62,7 @@ struct State {
     next: BTreeMap<String, Vec<Given>>,
     leases: BTreeMap<String, Given>,
     /// Answers to `GET /connections/{id}`.
-    connections: BTreeMap<String, (u16, Value)>,
+    connections: BTreeMap<String, Given>,
     policy: Option<(u16, Value)>,
     /// How a stream answers: the head's status, and whether hello and beats are said.
     events: (u16, bool),
@@ -226,7 +226,12 @@ impl FakeAuthority {
     /// Knows a connection in this state.
     pub fn knows(&self, id: &str, state: &str) {
         let body = json!({ "id": id, "name": "n", "state": state, "version": 1 });
-        self.state().connections.insert(id.to_owned(), (200, body));
+        self.says_of(id, Given::of(200, &body));
+    }
+
+    /// Says this of a connection.
+    pub fn says_of(&self, id: &str, given: Given) {
+        self.state().connections.insert(id.to_owned(), given);
     }
 
     /// Has this policy.
@@ -383,7 +388,7 @@ fn decide(state: &mut State, method: &Method, path: &str, body: &Value) -> (Give
         }
         ("GET", path) => {
             let found = path.strip_prefix("connections/").and_then(|id| state.connections.get(id));
-            (found.map_or_else(|| Given::refusal(404, "CONNECTION_NOT_FOUND"), |(s, b)| Given::of(*s, b)), false)
+            (found.cloned().unwrap_or_else(|| Given::refusal(404, "CONNECTION_NOT_FOUND")), false)
         }
         _ => (missing(), false),
     }
