@@ -147,7 +147,7 @@ pub(super) fn refusal(status: StatusCode, body: &[u8], name: &ConnectionName, ho
         (409, Some("CONNECTION_NOT_READY")) => LendError::NotReady(name),
         (409, Some("ATTENTION_REQUIRED")) => LendError::Attention(name),
         (410, Some("CONNECTION_EXPIRED")) => LendError::Expired(name),
-        (410, Some(_)) => LendError::Revoked(name),
+        (410, Some("CONNECTION_REVOKED")) => LendError::Revoked(name),
         (403, Some("POLICY_DENIED")) => LendError::Unbound { name, host: host.clone() },
         (_, Some("AUTHORITY_FROZEN")) => LendError::Frozen(name),
         (501, Some(_)) => {
@@ -161,6 +161,9 @@ pub(super) fn refusal(status: StatusCode, body: &[u8], name: &ConnectionName, ho
 pub(super) fn unexpected(status: StatusCode, code: Option<&str>) -> String {
     let said = code.map(|code| format!(" {code}")).unwrap_or_default();
     let advice = match (status.as_u16(), code) {
+        (_, Some("KEY_REVOKED" | "KEY_EXPIRED")) | (410, None) => {
+            ": the key in auth.bearer_file is no longer good; make another with the scope `sidecar`"
+        }
         (401, _) => ": it does not know the key in auth.bearer_file; make one with the scope `sidecar`",
         (403, _) => ": the key in auth.bearer_file is not allowed this; it needs the scope `sidecar`",
         (404, None) => ": this is no answer of an Authority; look at the source's url",
@@ -346,6 +349,8 @@ mod tests {
         assert_eq!(word(501, "NOT_SUPPORTED"), "Unusable");
         for (status, code, want) in [
             (401, "UNAUTHENTICATED", "auth.bearer_file"),
+            (410, "KEY_REVOKED", "no longer good"),
+            (410, "KEY_EXPIRED", "no longer good"),
             (403, "FORBIDDEN", "scope `sidecar`"),
             (429, "RATE_LIMITED", "answered 429 RATE_LIMITED"),
             (500, "INTERNAL", "answered 500 INTERNAL"),

@@ -120,8 +120,8 @@ impl NexusSource {
         let body = answer.body.expose();
         match (answer.status, answer::code(body)) {
             (StatusCode::OK, _) => answer::is_there(body, id).map_err(unavailable),
-            // Without a code it is the word of something between us.
-            (StatusCode::NOT_FOUND | StatusCode::GONE, Some(_)) => Ok(false),
+            // Any other code is about our key, and none is the word of something between us.
+            (StatusCode::NOT_FOUND | StatusCode::GONE, Some(code)) if code.starts_with("CONNECTION_") => Ok(false),
             (status, code) => Err(unavailable(answer::unexpected(status, code.as_deref()))),
         }
     }

@@ -70,6 +70,7 @@ async fn each_answer_has_its_meaning_to_the_agent() {
         (Given::refusal(501, "NOT_SUPPORTED"), 502, "CREDENTIAL_UNUSABLE"),
         (Given::refusal(503, "AUTHORITY_FROZEN"), 503, "AUTHORITY_UNAVAILABLE"),
         (Given::refusal(429, "RATE_LIMITED"), 503, "AUTHORITY_UNAVAILABLE"),
+        (Given::refusal(410, "KEY_REVOKED"), 503, "AUTHORITY_UNAVAILABLE"),
         (Given::refusal(403, "FORBIDDEN"), 503, "AUTHORITY_UNAVAILABLE"),
         (Given::raw(404, "<html>"), 503, "AUTHORITY_UNAVAILABLE"),
         (Given::raw(302, ""), 503, "AUTHORITY_UNAVAILABLE"),
