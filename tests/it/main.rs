@@ -5,6 +5,7 @@
 
 mod across;
 mod attacks;
+mod authority_access;
 mod authority_api;
 mod bodies;
 mod bounds;
