@@ -11,7 +11,7 @@ use super::rows::{ConnectionRow, State};
 use super::store::{Store, StoreError, Value};
 use super::vault::Vault;
 use crate::lease::{Ask, Asked, LeaseSource, LendError, Loan};
-use crate::model::{ConnectionName, Workspace};
+use crate::model::{ConnectionName, Host, Workspace};
 use crate::telemetry::Clock;
 
 /// What lending needs.
@@ -23,13 +23,27 @@ pub(super) struct Desk {
     pub(super) clock: Arc<dyn Clock>,
 }
 
+/// What is wanted, by whom.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) workspace: Workspace,
+    /// None for an old client, which names none.
+    pub(super) agent: Option<Arc<str>>,
+    /// Its name, or its id.
+    pub(super) connection: ConnectionName,
+    /// For which host; none for an old client.
+    pub(super) host: Option<Host>,
+}
+
 /// Who may borrow what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     /// Any agent any connection: the sidecar in this process decides by its policy.
     Any,
-    /// An agent what was granted to it (`authority allow`).
+    /// An agent what was granted to it (`authority allow`), for a host that it is bound to.
     Granted,
+    /// Whoever asks has shown that this connection is its own to take.
+    Taken,
 }
 
 /// What was lent, and what its transaction saw.
@@ -44,17 +58,17 @@ pub(super) struct Lending {
 
 impl Desk {
     /// Lends once the record of it is durable.
-    pub(super) async fn lend(&self, actor: Actor, ask: &Ask, rule: Rule) -> Result<Lending, LendError> {
+    pub(super) async fn lend(&self, actor: Actor, wanted: Wanted, rule: Rule) -> Result<Lending, LendError> {
         let (reply, answer) = oneshot::channel();
-        let name = ask.connection.clone();
+        let name = wanted.connection.clone();
         let (vault, clock) = (Arc::clone(&self.vault), Arc::clone(&self.clock));
-        self.recorder.submit(Box::new(Lend { ask: ask.clone(), actor, rule, vault, clock, result: None, reply }));
+        self.recorder.submit(Box::new(Lend { wanted, actor, rule, vault, clock, result: None, reply }));
         answer.await.unwrap_or_else(|_| Err(unavailable(&name, &StoreError::Closed)))
     }
 }
 
 struct Lend {
-    ask: Ask,
+    wanted: Wanted,
     actor: Actor,
     rule: Rule,
     vault: Arc<Vault>,
@@ -72,13 +86,13 @@ impl Task for Lend {
     }
 
     fn whose(&self) -> (Workspace, Actor) {
-        (self.ask.workspace.clone(), self.actor.clone())
+        (self.wanted.workspace.clone(), self.actor.clone())
     }
 
     fn settle(self: Box<Self>, committed: Result<(), StoreError>) {
         let result = match committed {
-            Ok(()) => self.result.unwrap_or_else(|| Err(unavailable(&self.ask.connection, &StoreError::Panicked))),
-            Err(error) => Err(unavailable(&self.ask.connection, &error)),
+            Ok(()) => self.result.unwrap_or_else(|| Err(unavailable(&self.wanted.connection, &StoreError::Panicked))),
+            Err(error) => Err(unavailable(&self.wanted.connection, &error)),
         };
         // Whoever no longer waits has gone; what was decrypted is wiped here.
         let _ = self.reply.send(result);
@@ -91,8 +105,8 @@ impl Task for Lend {
 
 impl Lend {
     fn decide(&self, work: &mut Work<'_>) -> Result<Lending, LendError> {
-        let name = &self.ask.connection;
-        let seen = Seen::read(work, &self.ask).map_err(|error| unavailable(name, &error))?;
+        let name = &self.wanted.connection;
+        let seen = Seen::read(work, &self.wanted).map_err(|error| unavailable(name, &error))?;
         let seen = seen.ok_or_else(|| LendError::NotFound(name.clone()))?;
         if self.rule == Rule::Granted && !seen.granted {
             return Err(LendError::NotFound(name.clone()));
@@ -107,6 +121,11 @@ impl Lend {
         let unusable = |why: String| LendError::Unusable { name: name.clone(), why };
         let credentials = self.vault.open(&seen.row).map_err(|error| unusable(error.to_string()))?;
         let bindings = read_bindings(&seen.row).map_err(unusable)?;
+        if let (Rule::Granted, Some(host)) = (self.rule, &self.wanted.host)
+            && bindings.strategy_for(host).is_none()
+        {
+            return Err(LendError::Unbound { name: name.clone(), host: host.clone() });
+        }
         let ConnectionRow { id, name, owned, version, expires_at, .. } = seen.row;
         let mut loan = Loan { id: id.into(), version, bindings, credentials, expires_at: expires_at.map(time) };
         loan.keep_what_is_used();
@@ -114,7 +133,7 @@ impl Lend {
     }
 
     fn live(&self, row: &ConnectionRow) -> Result<(), LendError> {
-        let name = self.ask.connection.clone();
+        let name = self.wanted.connection.clone();
         let ended = row.expires_at.is_some_and(|end| time(end) <= self.clock.wall());
         match row.state {
             State::Active if ended && row.refresh_at.is_some() => {
@@ -130,7 +149,8 @@ impl Lend {
     }
 
     fn say(&self, work: &mut Work<'_>, result: &Result<Lending, LendError>) {
-        let about = |event| Record::new(event).with("agent", &*self.ask.agent).with("host", self.ask.host.to_string());
+        let host = self.wanted.host.as_ref().map(ToString::to_string);
+        let about = |event| Record::new(event).with("agent", self.wanted.agent.as_deref()).with("host", host);
         match result {
             Ok(lending) => {
                 let record = about("lease.lent").connection(&lending.loan.id, &lending.name);
@@ -139,7 +159,7 @@ impl Lend {
             // The sidecar of this process has recorded the refusal, and could fill the store with them.
             Err(_) if self.rule == Rule::Any => {}
             Err(error) => {
-                let record = about("lease.refused").with("asked_for", self.ask.connection.as_str());
+                let record = about("lease.refused").with("asked_for", self.wanted.connection.as_str());
                 work.record(record.with("why", error.word()));
             }
         }
@@ -156,12 +176,12 @@ struct Seen {
 }
 
 impl Seen {
-    fn read(work: &mut Work<'_>, ask: &Ask) -> Result<Option<Self>, StoreError> {
-        let values: [Value; 3] =
-            [ask.workspace.as_str().into(), ask.connection.as_str().into(), ask.agent.to_string().into()];
+    fn read(work: &mut Work<'_>, wanted: &Wanted) -> Result<Option<Self>, StoreError> {
+        let (connection, agent) = (wanted.connection.as_str(), wanted.agent.as_deref().unwrap_or_default());
+        let values: [Value; 3] = [wanted.workspace.as_str().into(), connection.into(), agent.into()];
         let rows = work.query(ConnectionRow::LENDING, &values)?;
         let columns = ConnectionRow::COLUMNS;
-        let found = rows.iter().find(|row| row.text(0).is_ok_and(|id| id == ask.connection.as_str())).or(rows.first());
+        let found = rows.iter().find(|row| row.text(0).is_ok_and(|id| id == connection)).or(rows.first());
         let Some(row) = found else { return Ok(None) };
         Ok(Some(Self {
             row: ConnectionRow::read(row)?,
@@ -191,7 +211,9 @@ impl EmbeddedSource {
 
 impl LeaseSource for EmbeddedSource {
     fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Loan> {
-        Box::pin(async { Ok(self.desk.lend(Actor::Embedded, ask, Rule::Any).await?.loan) })
+        let Ask { workspace, agent, connection, host } = ask.clone();
+        let wanted = Wanted { workspace, agent: Some(agent), connection, host: Some(host) };
+        Box::pin(async { Ok(self.desk.lend(Actor::Embedded, wanted, Rule::Any).await?.loan) })
     }
 
     fn still_there<'a>(&'a self, connection: &'a ConnectionName, id: &'a str) -> Asked<'a, bool> {

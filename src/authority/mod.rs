@@ -52,6 +52,7 @@ mod recorder;
 mod revoke;
 mod rotate;
 mod rows;
+mod states;
 mod store;
 mod stream;
 mod vault;

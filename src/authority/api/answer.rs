@@ -51,6 +51,11 @@ impl Answer {
         Self { status: StatusCode::OK, content: Content::Bytes(kind, text.into()), location: None }
     }
 
+    /// 200 with bytes as they are.
+    pub(super) fn bytes(kind: &'static str, bytes: Bytes) -> Self {
+        Self { status: StatusCode::OK, content: Content::Bytes(kind, bytes) }
+    }
+
     /// 204.
     pub(in crate::authority) fn done() -> Self {
         Self { status: StatusCode::NO_CONTENT, content: Content::Nothing, location: None }

@@ -15,6 +15,7 @@ mod connections;
 mod endpoint;
 mod handle;
 mod json;
+mod lease;
 mod metrics;
 mod openapi;
 mod page;
@@ -27,6 +28,7 @@ mod sse;
 mod table;
 #[cfg(test)]
 mod tests;
+mod token;
 mod version;
 
 use std::future::Future;

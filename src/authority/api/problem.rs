@@ -17,10 +17,18 @@ pub(in crate::authority) enum ApiCode {
     PermissionDenied,
     NotFound,
     ConnectionNotFound,
+    ConnectionNotReady,
+    ConnectionRevoked,
+    ConnectionExpired,
+    AttentionRequired,
+    CredentialUnusable,
+    PolicyDenied,
+    /// The reference's word for whatever is not active; on its surface alone.
+    NotActive,
+    AuthorityUnavailable,
     MethodNotAllowed,
     RequestTimeout,
     AlreadyExists,
-    ConnectionRevoked,
     KeyRevoked,
     KeyExpired,
     BodyTooLarge,
@@ -42,8 +50,15 @@ impl ApiCode {
             Self::ConnectionNotFound => "CONNECTION_NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::RequestTimeout => "REQUEST_TIMEOUT",
-            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::ConnectionNotReady => "CONNECTION_NOT_READY",
             Self::ConnectionRevoked => "CONNECTION_REVOKED",
+            Self::ConnectionExpired => "CONNECTION_EXPIRED",
+            Self::AttentionRequired => "ATTENTION_REQUIRED",
+            Self::CredentialUnusable => "CREDENTIAL_UNUSABLE",
+            Self::PolicyDenied => "POLICY_DENIED",
+            Self::NotActive => "CONNECTION_NOT_ACTIVE",
+            Self::AuthorityUnavailable => "AUTHORITY_UNAVAILABLE",
+            Self::AlreadyExists => "ALREADY_EXISTS",
             Self::KeyRevoked => "KEY_REVOKED",
             Self::KeyExpired => "KEY_EXPIRED",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
@@ -59,17 +74,18 @@ impl ApiCode {
         match self {
             Self::InvalidArgument | Self::UnsupportedVersion => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::PermissionDenied => StatusCode::FORBIDDEN,
+            Self::PermissionDenied | Self::PolicyDenied | Self::NotActive => StatusCode::FORBIDDEN,
             Self::NotFound | Self::ConnectionNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::AlreadyExists => StatusCode::CONFLICT,
-            Self::ConnectionRevoked | Self::KeyRevoked | Self::KeyExpired => StatusCode::GONE,
+            Self::AlreadyExists | Self::ConnectionNotReady | Self::AttentionRequired => StatusCode::CONFLICT,
+            Self::ConnectionRevoked | Self::ConnectionExpired | Self::KeyRevoked | Self::KeyExpired => StatusCode::GONE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CredentialUnusable => StatusCode::BAD_GATEWAY,
+            Self::Unavailable | Self::AuthorityUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -138,6 +154,12 @@ impl Problem {
     pub(in crate::authority) fn known_as(mut self, name: &'static str) -> Self {
         self.said.old_name = Some(name);
         self
+    }
+
+    /// The same under another code.
+    #[must_use]
+    pub(super) fn as_code(self, code: ApiCode) -> Self {
+        Self { code, ..self }
     }
 
     /// Adds what the log says of it, and no caller reads.

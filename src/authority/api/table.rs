@@ -1,11 +1,13 @@
 //! The endpoints, each once.
 
 use super::endpoint::Endpoint;
-use super::{connections, service};
+use super::{connections, lease, service, token};
 
 /// All of them. Router, scope check, document and tests read this and nothing else.
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut all = Vec::new();
+    all.extend(lease::endpoints());
+    all.extend(token::endpoints());
     all.extend(service::endpoints());
     all.extend(connections::endpoints());
     all
