@@ -102,6 +102,21 @@ fn lease_schema() -> Value {
             "expires_in": { "type": "integer", "minimum": 0 },
             "event": { "type": "integer", "minimum": 0, "description": "The last event that this answer saw" },
         },
+        "examples": [{
+            "id": "0f885f3f-72de-42b2-b8ed-6baa01234567",
+            "name": "tickets",
+            "version": 3,
+            "owned": false,
+            "strategy": { "type": "oauth2", "config": {} },
+            "hosts": ["api.tickets.example"],
+            "bindings": [
+                { "hosts": ["api.tickets.example"], "strategy": { "type": "oauth2", "config": {} } },
+            ],
+            "credentials": { "access_token": "…" },
+            "expires_at": "2026-05-05T10:30:00Z",
+            "expires_in": 600,
+            "event": 812,
+        }],
     })
 }
 

@@ -100,6 +100,12 @@ fn token_schema() -> Value {
             "expired": { "type": "boolean" },
         },
         "additionalProperties": false,
+        "examples": [{
+            "strategy": { "type": "oauth2" },
+            "credentials": { "access_token": "…", "token_type": "Bearer" },
+            "access_token": "…",
+            "token_type": "Bearer",
+        }],
     })
 }
 

@@ -2,10 +2,12 @@
 
 mod connections;
 mod frame;
+mod leases;
 mod limits;
 mod scopes;
 mod shapes;
 mod tls;
+mod tokens;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
@@ -45,6 +47,9 @@ const EXPIRED: u8 = 7;
 const BROKEN: u8 = 8;
 const UNKNOWN: u8 = 99;
 
+/// The connection that the key of the scope `lease` may take.
+const TAKEN: &str = "11111111-1111-4111-8111-111111111111";
+
 fn key(number: u8) -> String {
     ApiKey::new(&[number; 32]).secret().expose_str().unwrap().to_owned()
 }
@@ -64,7 +69,7 @@ impl Gate for TestGate {
         let scope = match number {
             ADMIN => Scope::Admin,
             SIDECAR => Scope::Sidecar { agents: set("bot") },
-            LEASE => Scope::Lease { connections: set("c1") },
+            LEASE => Scope::Lease { connections: set(TAKEN) },
             APP => Scope::App,
             AGENT => Scope::Agent { agent: "bot".to_owned() },
             REVOKED => return Err(Denied::Revoked),
@@ -161,6 +166,7 @@ fn events(stop: tokio::sync::watch::Receiver<bool>) -> Answer {
 /// An Authority that is served.
 struct Served {
     address: std::net::SocketAddr,
+    authority: Authority,
     clock: Arc<TestClock>,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<Result<(), super::ServiceError>>,
@@ -181,11 +187,11 @@ async fn serve_with(config: ServiceConfig, waits: Waits) -> Served {
     let store = AuthorityConfig { data_dir: folder.path().join("data"), key: KeySource::Passphrase };
     let authority = Authority::open(&store, &MasterKey::new(Secret::new([7; 32])), clock.clone()).unwrap();
     let ground = ServiceGround::open(&config).unwrap();
-    let service = Service::with(ground, authority, Arc::new(TestGate), endpoints(), waits);
+    let service = Service::with(ground, authority.clone(), Arc::new(TestGate), endpoints(), waits);
     let address = service.addresses()[0];
     let (stop, stopped) = oneshot::channel::<()>();
     let running = tokio::spawn(service.run(async { drop(stopped.await) }));
-    Served { address, clock, stop: Some(stop), running, _folder: folder }
+    Served { address, authority, clock, stop: Some(stop), running, _folder: folder }
 }
 
 /// What came back.
