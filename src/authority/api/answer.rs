@@ -53,7 +53,7 @@ impl Answer {
 
     /// 200 with bytes as they are.
     pub(super) fn bytes(kind: &'static str, bytes: Bytes) -> Self {
-        Self { status: StatusCode::OK, content: Content::Bytes(kind, bytes) }
+        Self { status: StatusCode::OK, content: Content::Bytes(kind, bytes), location: None }
     }
 
     /// 204.

@@ -18,8 +18,6 @@ use super::endpoint::{Bucket, Endpoint, Handler, Schema, Shape, Waiting};
 use super::problem::{ApiCode, Problem, Surface};
 use crate::authority::access::Principal;
 use crate::authority::lend::{Lending, Rule, Wanted};
-use crate::authority::record::Actor;
-use crate::authority::store::StoreError;
 use crate::lease::LendError;
 use crate::model::{Binding, ConnectionName, Fields, Host};
 
@@ -142,7 +140,7 @@ fn lend(call: Call, principal: Principal) -> Waiting {
         };
         let authority = call.authority(&principal);
         let desk = &authority.desk;
-        let lending = desk.lend(Actor::Caller(speaker.id().into()), wanted, Rule::Granted).await?;
+        let lending = desk.lend(authority.actor.clone(), wanted, Rule::Granted).await?;
         Leased::answer(&lending, &host, desk.clock.wall())
     })
 }
@@ -241,14 +239,6 @@ struct Wiped(Zeroizing<Vec<u8>>);
 impl AsRef<[u8]> for Wiped {
     fn as_ref(&self) -> &[u8] {
         &self.0
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        let why = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
-        let what = "the store cannot be used at present";
-        Self::new(ApiCode::Unavailable, what).with_log(format!("{error}{why}")).retry_after(1)
     }
 }
 

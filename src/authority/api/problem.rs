@@ -158,7 +158,7 @@ impl Problem {
 
     /// The same under another code.
     #[must_use]
-    pub(super) fn as_code(self, code: ApiCode) -> Self {
+    pub(super) fn under(self, code: ApiCode) -> Self {
         Self { code, ..self }
     }
 

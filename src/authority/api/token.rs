@@ -19,7 +19,6 @@ use super::lease::{moment, secret};
 use super::problem::{ApiCode, Problem, Surface};
 use crate::authority::access::{NotAllowed, Principal};
 use crate::authority::lend::{Lending, Rule, Wanted};
-use crate::authority::record::Actor;
 use crate::authority::states::Standing;
 use crate::model::{BasicUser, ConnectionName, Fields, Strategy};
 
@@ -149,12 +148,12 @@ async fn take(call: &Call, principal: &Principal) -> Result<(Lending, SystemTime
     };
     let authority = call.authority(principal);
     let desk = &authority.desk;
-    let lending = desk.lend(Actor::Caller(taker.id().into()), wanted, Rule::Taken).await;
+    let lending = desk.lend(authority.actor.clone(), wanted, Rule::Taken).await;
     let lending = lending.map_err(|error| match Problem::from(error) {
         // The reference's words: whatever is not active is not allowed.
-        problem if matches!(problem.code.status().as_u16(), 410) => problem.as_code(ApiCode::NotActive),
-        problem if problem.code == ApiCode::ConnectionNotReady => problem.as_code(ApiCode::NotActive),
-        problem if problem.code == ApiCode::CredentialUnusable => problem.as_code(ApiCode::Internal),
+        problem if matches!(problem.code.status().as_u16(), 410) => problem.under(ApiCode::NotActive),
+        problem if problem.code == ApiCode::ConnectionNotReady => problem.under(ApiCode::NotActive),
+        problem if problem.code == ApiCode::CredentialUnusable => problem.under(ApiCode::Internal),
         problem => problem,
     })?;
     Ok((lending, desk.clock.wall()))

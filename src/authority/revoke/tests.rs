@@ -8,6 +8,7 @@ use super::*;
 use crate::authority::connections::NewConnection;
 use crate::authority::event::Event;
 use crate::authority::lend::Rule;
+use crate::authority::lend::Wanted;
 use crate::authority::record::Actor;
 use crate::authority::rows::{ConnectionRow, State};
 use crate::authority::store::Value;
@@ -205,7 +206,7 @@ async fn a_revoked_agent_borrows_nothing_and_others_do() {
     let borrow = async |agent: &str, rule| {
         let host = Host::parse("api.example.com").unwrap();
         let ask = Ask { workspace: Workspace::local(), agent: agent.into(), connection: name("a"), host };
-        authority.desk.lend(Actor::Embedded, &ask, rule).await.map(|lending| lending.name)
+        authority.desk.lend(Actor::Embedded, wanted(ask), rule).await.map(|lending| lending.name)
     };
     assert!(borrow("bot", Rule::Granted).await.is_ok());
     let ended = authority.revoke(&Target::Agent("bot".into())).unwrap().agent.unwrap();
@@ -387,4 +388,9 @@ async fn a_worker_hears_of_a_revocation_by_another_process() {
     };
     tokio::time::timeout(Duration::from_secs(30), settled).await.expect("the provider was not told");
     worker.abort();
+}
+
+fn wanted(ask: Ask) -> Wanted {
+    let Ask { workspace, agent, connection, host } = ask;
+    Wanted { workspace, agent: Some(agent), connection, host: Some(host) }
 }
