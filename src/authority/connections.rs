@@ -7,6 +7,7 @@ use super::Authority;
 use super::contract::{bindings_json, names_json, read_bindings, read_names};
 use super::event::{News, granted};
 use super::life::{NoSuchEdge, step};
+use super::providers::{ProviderError, Registered, end_of, pin, renewal, still};
 use super::record::Record;
 use super::revoke::Revocation;
 use super::rows::{ConnectionRow, State};
@@ -28,8 +29,10 @@ pub struct NewConnection {
     pub owned: bool,
     /// What it authenticates with.
     pub fields: Fields,
-    /// When it ends, by the wall clock.
+    /// When it ends, by the wall clock; without it, `expires_in` among the fields says so.
     pub expires_at: Option<SystemTime>,
+    /// The provider, if the Authority was told of it: its endpoints are pinned.
+    pub registered: Option<Registered>,
 }
 
 /// A connection as listings show it: no value of any field.
@@ -93,6 +96,9 @@ pub enum ConnectionError {
         /// Why not.
         why: String,
     },
+    /// Its provider.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -113,7 +119,7 @@ impl Authority {
         let bindings = new.check(self.desk.clock.wall())?;
         let now = self.now();
         let mut row = ConnectionRow {
-            id: fresh_id(&new.name)?,
+            id: fresh_id().map_err(sealed(&new.name))?,
             workspace: self.workspace.as_str().to_owned(),
             name: new.name.as_str().to_owned(),
             provider: new.provider.map(|provider| provider.to_string()),
@@ -124,13 +130,20 @@ impl Authority {
             field_names: names_json(&new.fields),
             created_at: now,
             updated_at: now,
-            expires_at: end(new.expires_at, now)?,
+            expires_at: end(new.expires_at, now)?.or(end_of(&new.fields, now)?),
             ..ConnectionRow::default()
         };
+        if let Some(provider) = &new.registered {
+            pin(&mut row, provider);
+        }
+        row.refresh_at = renewal(&row, &new.fields, now, chance(&new.name)?);
         self.desk.vault.seal(&mut row, &new.fields).map_err(sealed(&new.name))?;
         let row = self.write(move |work| {
             if ConnectionRow::find(work.tx(), &row.workspace, &row.name)?.is_some() {
                 return Err(ConnectionError::Exists(new.name));
+            }
+            if let Some(provider) = &new.registered {
+                still(work.tx(), &row, provider)?;
             }
             row.put(work.tx())?;
             work.record(Record::new("connection.added").connection(&row.id, &row.name));
@@ -173,7 +186,10 @@ impl Authority {
             (row.claimed_by, row.claimed_until) = (None, None);
             row.field_names = names_json(&merged);
             row.updated_at = work.now;
-            row.expires_at = end(expires_at, work.now)?.or(row.expires_at.filter(|end| *end > work.now));
+            let said = end(expires_at, work.now)?.or(end_of(&fields, work.now)?);
+            row.expires_at = said.or(row.expires_at.filter(|end| *end > work.now));
+            row.refresh_at = renewal(&row, &merged, work.now, chance(&name)?);
+            row.refresh_tries = 0;
             vault.seal(&mut row, &merged).map_err(sealed(&name))?;
             row.put(work.tx())?;
             work.record(Record::new("connection.set").connection(&row.id, &row.name).with("version", row.version));
@@ -255,9 +271,14 @@ fn end(expires_at: Option<SystemTime>, now: i64) -> Result<Option<i64>, Connecti
     }
 }
 
+/// Spreads what is renewed.
+fn chance(name: &ConnectionName) -> Result<u8, ConnectionError> {
+    random::<1>().map(|bytes| bytes[0]).map_err(sealed(name))
+}
+
 /// A random id in the form of a UUID (RFC 9562, version 4).
-fn fresh_id(name: &ConnectionName) -> Result<String, ConnectionError> {
-    let mut bytes = *random::<16>().map_err(sealed(name))?;
+pub(super) fn fresh_id() -> Result<String, VaultError> {
+    let mut bytes = *random::<16>()?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let digits = hex::encode(bytes);

@@ -47,6 +47,7 @@ mod life;
 mod oauth2;
 mod proof;
 mod prune;
+mod providers;
 mod record;
 mod recorder;
 mod revoke;
@@ -67,6 +68,9 @@ pub use key::{KeyError, KeyReader, MasterKey, read_key};
 pub use keys::{ListedKey, NewKey};
 pub use life::NoSuchEdge;
 pub use proof::{StoreHead, StoreReport};
+pub use providers::{
+    Changed, Definition, Difference, Plan, Profile, ProfileError, ProviderError, Registered, SecretChange, Step,
+};
 pub use record::Actor;
 pub use revoke::{Ended, Revocation, RevokeError, Revoked, Target};
 pub use rotate::Rotated;

@@ -1,6 +1,7 @@
 //! Puts one master key in the place of another while the store is in use: every process opens
 //! under both until the last row has been wrapped anew.
 
+use super::providers::rewrapped;
 use super::rows::{meta, set_meta};
 use super::store::{StoreError, Value};
 use super::vault::{Sealed, VaultError};
@@ -113,10 +114,7 @@ impl Table {
                 let fresh = vault.rewrap(&row);
                 (row.wrapped_key, fresh)
             }),
-            _ => super::rows::provider_secret(work.tx(), id)?.map(|(workspace, sealed)| {
-                let fresh = vault.rewrap_secret(&["provider", &workspace, id], &sealed);
-                (sealed.wrapped_key, fresh)
-            }),
+            _ => rewrapped(work.tx(), vault, id)?,
         };
         // It was deleted meanwhile.
         let Some((old, fresh)) = found else { return Ok(true) };

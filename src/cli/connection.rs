@@ -212,7 +212,7 @@ fn add(config: &Config, args: Add) -> Result<(), Failure> {
     })?;
     let Add { name, values: Values { expires_at, .. }, .. } = args;
     let called = provider.map(|provider| provider.connection.clone());
-    let new = NewConnection { name, provider: called, bindings, owned, fields, expires_at };
+    let new = NewConnection { name, provider: called, bindings, owned, fields, expires_at, registered: None };
     new.check(SystemClock.wall()).map_err(|error| refused(&error))?;
     // A key may be read once only: from a descriptor, or from a person.
     let authority = opened.map_or_else(|| open(config), Ok)?;

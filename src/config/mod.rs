@@ -12,11 +12,12 @@ mod watch;
 mod yaml;
 
 pub use catalogue::{
-    Catalogue, FieldDoc, PLACEHOLDER_MARKER, PermissionSet, Placeholder, Provider, Said, SetName, SetNameError,
-    UserCall,
+    Catalogue, FieldDoc, OAuthDoc, PLACEHOLDER_MARKER, PermissionSet, Placeholder, Provider, ProviderFile,
+    RevocationDoc, Said, SecretSource, SetName, SetNameError, UserCall,
 };
 pub use document::{
     Action, Document, ExpectedOutcome, Matcher, PolicyTest, Protocol, RuleDefault, RuleDoc, Subject, load_documents,
+    load_providers,
 };
 pub use environment::Environment;
 pub use key::KeySource;

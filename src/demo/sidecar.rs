@@ -193,6 +193,7 @@ fn connection(
         owned: false,
         fields,
         expires_at: None,
+        registered: None,
     })
 }
 

@@ -8,6 +8,7 @@ mod cause;
 mod code;
 mod connection;
 mod destination;
+mod endpoint;
 mod facts;
 mod fields;
 mod headers;
@@ -27,6 +28,7 @@ pub use cause::Cause;
 pub use code::Code;
 pub use connection::{Binding, BindingError, Bindings, ConnectionName, NameError, Workspace, is_agent_name};
 pub use destination::{Destination, DestinationError, HostPort, Scheme};
+pub use endpoint::{ClientAuth, EndpointError, EndpointUrl};
 pub use facts::{Facts, IntentFacts, OutcomeFacts, Stages, Target};
 pub use fields::Fields;
 pub use headers::{

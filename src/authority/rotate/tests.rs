@@ -25,7 +25,15 @@ fn add(authority: &Authority, number: usize) {
     let mut fields = Fields::new();
     fields.insert("access_token", Secret::new(format!("token-{number}")));
     let bindings = vec![Binding { hosts, strategy: Strategy::OAuth2 }];
-    let new = NewConnection { name: name(number), provider: None, bindings, owned: false, fields, expires_at: None };
+    let new = NewConnection {
+        name: name(number),
+        provider: None,
+        bindings,
+        owned: false,
+        fields,
+        expires_at: None,
+        registered: None,
+    };
     authority.add(new).unwrap();
 }
 

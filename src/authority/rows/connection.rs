@@ -289,6 +289,17 @@ impl ConnectionRow {
         found.into_iter().zip(wanted).map(pick).collect()
     }
 
+    /// Every connection that was made for a provider of this name, whosever it is, by id.
+    pub(in crate::authority) fn of_provider(
+        tx: &mut dyn Transaction,
+        workspace: &str,
+        provider: &str,
+    ) -> Result<Vec<Self>, StoreError> {
+        let sql =
+            concat!("SELECT ", columns!(), " FROM connections WHERE workspace = $1 AND provider = $2 ORDER BY id");
+        tx.query(sql, &[workspace.into(), provider.into()])?.iter().map(Self::read).collect()
+    }
+
     /// Finds a connection by its id.
     pub(in crate::authority) fn by_id(
         tx: &mut dyn Transaction,

@@ -14,5 +14,5 @@ pub use connection::State;
 pub(super) use grant::GrantRow;
 pub(super) use key::KeyRow;
 pub(super) use meta::{lock_meta, meta, set_meta};
-pub(super) use provider::provider_secret;
+pub(super) use provider::ProviderRow;
 pub(super) use workspace::{Tip, oldest_event};

@@ -103,7 +103,7 @@ impl Row {
         if self.is_null(column) { Ok(None) } else { self.bytes(column).map(Some) }
     }
 
-    fn is_null(&self, column: usize) -> bool {
+    pub(in crate::authority) fn is_null(&self, column: usize) -> bool {
         matches!(self.0.get(column), Some(Value::Null))
     }
 }

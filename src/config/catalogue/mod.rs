@@ -5,6 +5,7 @@
 //! asked for. A provider is data: what a set allows is a rule like any other, and what mints
 //! credentials is a rule that denies. Nothing here is a secret.
 
+mod interaction;
 mod set_name;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use std::sync::OnceLock;
 
 use http::{HeaderName, HeaderValue, Method};
 
+pub use self::interaction::{OAuthDoc, ProviderFile, RevocationDoc, SecretSource};
 pub use self::set_name::{SetName, SetNameError};
 pub use self::words::Said;
 use super::Problems;
@@ -99,7 +101,7 @@ pub struct Placeholder {
 }
 
 /// A call that tells whose credentials they are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserCall {
     /// The method.
     pub method: Method,

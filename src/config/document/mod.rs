@@ -3,6 +3,8 @@
 //! What rules mean together is the business of `policy`; here a key that this version does not
 //! enforce is refused, so that nobody believes in it.
 
+mod applied;
+mod interaction;
 mod open;
 mod provider;
 mod rule;
@@ -12,6 +14,7 @@ mod uses;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
+pub use applied::load_providers;
 pub use open::load_documents;
 pub(in crate::config) use open::version;
 pub(in crate::config) use provider::{read as read_provider, read_own as read_own_provider};

@@ -81,7 +81,7 @@ fn provider(node: &Node, findings: &mut Findings) -> Option<Provider> {
     })
 }
 
-fn needed(fields: &mut Fields<'_>, key: &'static str, findings: &mut Findings) -> Option<String> {
+pub(super) fn needed(fields: &mut Fields<'_>, key: &'static str, findings: &mut Findings) -> Option<String> {
     match fields.get(key) {
         Some(node) => node.text(findings).map(str::to_owned),
         None => {
@@ -91,7 +91,7 @@ fn needed(fields: &mut Fields<'_>, key: &'static str, findings: &mut Findings) -
     }
 }
 
-fn each<T>(
+pub(super) fn each<T>(
     node: Option<&Node>,
     findings: &mut Findings,
     mut read: impl FnMut(&Node, &mut Findings) -> Option<T>,
@@ -100,7 +100,7 @@ fn each<T>(
     nodes.iter().filter_map(|node| read(node, findings)).collect()
 }
 
-fn word(node: &Node, findings: &mut Findings) -> Option<String> {
+pub(super) fn word(node: &Node, findings: &mut Findings) -> Option<String> {
     node.text(findings).map(str::to_owned)
 }
 
@@ -109,7 +109,7 @@ fn header(node: &Node, findings: &mut Findings) -> Option<HeaderName> {
     name.map_err(|_| findings.with(node, "this is no header name (RFC 9110, section 5.1)")).ok()
 }
 
-fn field(node: &Node, findings: &mut Findings) -> Option<FieldDoc> {
+pub(super) fn field(node: &Node, findings: &mut Findings) -> Option<FieldDoc> {
     let mut fields = Fields::open(node, findings)?;
     let name = needed(&mut fields, "name", findings);
     let about = needed(&mut fields, "about", findings);
@@ -118,7 +118,7 @@ fn field(node: &Node, findings: &mut Findings) -> Option<FieldDoc> {
     Some(FieldDoc { name: name?, optional, about: about? })
 }
 
-fn contract(node: &Node, owned: bool, findings: &mut Findings) -> Option<Bindings> {
+pub(super) fn contract(node: &Node, owned: bool, findings: &mut Findings) -> Option<Bindings> {
     let lines = node.list(findings).iter().filter_map(|node| binding(node, findings)).collect();
     Bindings::new(lines, owned).map_err(|error| findings.with(node, error.to_string())).ok()
 }
@@ -138,11 +138,13 @@ fn binding(node: &Node, findings: &mut Findings) -> Option<Binding> {
     Some(Binding { hosts, strategy })
 }
 
-fn json(node: &Node) -> Value {
+pub(super) fn json(node: &Node) -> Value {
     match &node.content {
         Content::Text(text) => text.as_str().into(),
+        Content::Bool(flag) => (*flag).into(),
         Content::List(items) => items.iter().map(json).collect(),
-        _ => Value::Null,
+        Content::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), json(&entry.node))).collect(),
+        Content::Number(_) | Content::Null => Value::Null,
     }
 }
 
@@ -158,7 +160,7 @@ fn placeholders(node: &Node, findings: &mut Findings) -> Vec<Placeholder> {
     entries.iter().filter_map(read).collect()
 }
 
-fn user(node: &Node, findings: &mut Findings) -> Option<UserCall> {
+pub(super) fn user(node: &Node, findings: &mut Findings) -> Option<UserCall> {
     let mut fields = Fields::open(node, findings)?;
     let request = needed(&mut fields, "request", findings);
     let ok = fields.get("ok").and_then(|node| word(node, findings));
