@@ -31,8 +31,6 @@ pub struct NewConnection {
     pub fields: Fields,
     /// When it ends, by the wall clock; without it, `expires_in` among the fields says so.
     pub expires_at: Option<SystemTime>,
-    /// The provider, if the Authority was told of it: its endpoints are pinned.
-    pub registered: Option<Registered>,
 }
 
 /// A connection as listings show it: no value of any field.
@@ -116,6 +114,11 @@ impl NewConnection {
 impl Authority {
     /// Makes a connection.
     pub fn add(&self, new: NewConnection) -> Result<Connection, ConnectionError> {
+        self.add_of(new, None)
+    }
+
+    /// Makes a connection of a provider that the Authority was told of: it pins its endpoints.
+    pub fn add_of(&self, new: NewConnection, provider: Option<Registered>) -> Result<Connection, ConnectionError> {
         let bindings = new.check(self.desk.clock.wall())?;
         let now = self.now();
         let mut row = ConnectionRow {
@@ -133,7 +136,7 @@ impl Authority {
             expires_at: end(new.expires_at, now)?.or(end_of(&new.fields, now)?),
             ..ConnectionRow::default()
         };
-        if let Some(provider) = &new.registered {
+        if let Some(provider) = &provider {
             pin(&mut row, provider);
         }
         row.refresh_at = renewal(&row, &new.fields, now, chance(&new.name)?);
@@ -142,7 +145,7 @@ impl Authority {
             if ConnectionRow::find(work.tx(), &row.workspace, &row.name)?.is_some() {
                 return Err(ConnectionError::Exists(new.name));
             }
-            if let Some(provider) = &new.registered {
+            if let Some(provider) = &provider {
                 still(work.tx(), &row, provider)?;
             }
             row.put(work.tx())?;

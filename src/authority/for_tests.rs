@@ -90,13 +90,5 @@ pub(super) fn bearer(named: &str, token: &str) -> NewConnection {
     let hosts = vec![HostPattern::parse("api.example.com").unwrap()];
     let bindings = vec![Binding { hosts, strategy: Strategy::OAuth2 }];
     let fields = fields(&[("access_token", token), ("refresh_token", "r")]);
-    NewConnection {
-        name: name(named),
-        provider: None,
-        bindings,
-        owned: false,
-        fields,
-        expires_at: None,
-        registered: None,
-    }
+    NewConnection { name: name(named), provider: None, bindings, owned: false, fields, expires_at: None }
 }

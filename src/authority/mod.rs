@@ -46,8 +46,8 @@ mod life;
 #[cfg_attr(not(test), expect(dead_code, reason = "the work on a connection's life is about to call it"))]
 mod oauth2;
 mod proof;
-mod prune;
 mod providers;
+mod prune;
 mod record;
 mod recorder;
 mod revoke;
@@ -69,7 +69,7 @@ pub use keys::{ListedKey, NewKey};
 pub use life::NoSuchEdge;
 pub use proof::{StoreHead, StoreReport};
 pub use providers::{
-    Changed, Definition, Difference, Plan, Profile, ProfileError, ProviderError, Registered, SecretChange, Step,
+    Definition, Difference, Plan, Profile, ProfileError, ProviderChange, ProviderError, Registered, SecretChange, Step,
 };
 pub use record::Actor;
 pub use revoke::{Ended, Revocation, RevokeError, Revoked, Target};

@@ -36,15 +36,7 @@ pub(super) fn fields(given: &[(&str, &str)]) -> Fields {
 fn new(named: &str, strategy: serde_json::Value, given: &[(&str, &str)]) -> NewConnection {
     let hosts = vec![HostPattern::parse("api.example.com").unwrap()];
     let bindings = vec![Binding { hosts, strategy: Strategy::from_json(&strategy).unwrap() }];
-    NewConnection {
-        name: name(named),
-        provider: None,
-        bindings,
-        owned: false,
-        fields: fields(given),
-        expires_at: None,
-        registered: None,
-    }
+    NewConnection { name: name(named), provider: None, bindings, owned: false, fields: fields(given), expires_at: None }
 }
 
 pub(super) fn bearer(named: &str, token: &str) -> NewConnection {

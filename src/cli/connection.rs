@@ -11,7 +11,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use self::contract::{Contract, contract, wanted};
+use self::contract::{Contract, Known, contract, wanted};
 use self::given::Given;
 use super::failure::{Failure, finish, say};
 use super::input::Input;
@@ -195,11 +195,15 @@ fn execute(args: Args) -> Result<(), Failure> {
 }
 
 fn add(config: &Config, args: Add) -> Result<(), Failure> {
-    let Contract { provider, bindings, owned } = contract(&args)?;
     let given = args.values.given()?;
-    // Whatever can be refused is refused before a secret is asked for, and before a store is made.
-    let checked = Bindings::new(bindings.clone(), owned).map_err(|error| Failure::usage(&error))?;
     let opened = existing(config)?;
+    // Whatever can be refused is refused before a secret is asked for, and before a store is made.
+    let Contract { provider, bindings, owned } = contract(&args, |name| match &opened {
+        Some(authority) => authority.provider_named(name).map_err(|error| Failure::because(&error)),
+        None => Ok(None),
+    })?;
+    let checked = Bindings::new(bindings.clone(), owned).map_err(|error| Failure::usage(&error))?;
+    let documented = provider.as_ref().map(Known::fields).unwrap_or_default();
     if let Some(authority) = &opened
         && authority.show(&args.name).is_ok()
     {
@@ -207,18 +211,23 @@ fn add(config: &Config, args: Add) -> Result<(), Failure> {
     }
     let fields = with_input(|input| {
         let mut fields = input.read(&given)?;
-        input.fill(&given, &wanted(&checked, provider), &mut fields)?;
+        input.fill(&given, &wanted(&checked, &documented), &mut fields)?;
         Ok(fields)
     })?;
     let Add { name, values: Values { expires_at, .. }, .. } = args;
-    let called = provider.map(|provider| provider.connection.clone());
-    let new = NewConnection { name, provider: called, bindings, owned, fields, expires_at, registered: None };
+    let called = provider.as_ref().map(|provider| provider.name().clone());
+    let (known, registered) = match provider {
+        Some(Known::BuiltIn(provider)) => (Some(provider), None),
+        Some(Known::Own(provider)) => (None, Some(*provider)),
+        None => (None, None),
+    };
+    let new = NewConnection { name, provider: called, bindings, owned, fields, expires_at };
     new.check(SystemClock.wall()).map_err(|error| refused(&error))?;
     // A key may be read once only: from a descriptor, or from a person.
     let authority = opened.map_or_else(|| open(config), Ok)?;
-    let made = authority.add(new).map_err(|error| refused(&error))?;
+    let made = authority.add_of(new, registered).map_err(|error| refused(&error))?;
     print(&format!("{}\n", listing::summary(&made)))?;
-    if let Some(next) = provider.and_then(|provider| listing::next(&made, provider)) {
+    if let Some(next) = known.and_then(|provider| listing::next(&made, provider)) {
         say(&next);
     }
     Ok(())
@@ -255,7 +264,8 @@ fn set(config: &Config, args: &Set) -> Result<(), Failure> {
         let mut fields = input.read(&given)?;
         if given.is_empty() && args.values.expires_at.is_none() {
             let provider = before.provider.as_deref().and_then(|name| Catalogue::built_in().provider(name));
-            input.fill(&given, &wanted(&before.bindings, provider), &mut fields)?;
+            let documented = provider.map(|provider| provider.fields.as_slice()).unwrap_or_default();
+            input.fill(&given, &wanted(&before.bindings, documented), &mut fields)?;
         }
         Ok(fields)
     })?;
@@ -267,15 +277,8 @@ fn delete(config: &Config, name: &ConnectionName, yes: bool) -> Result<(), Failu
     let authority = existing(config)?.ok_or_else(|| missing(name))?;
     authority.show(name).map_err(|error| refused(&error))?;
     if !yes {
-        if !io::stdin().is_terminal() {
-            return Err(Failure::usage(format!("say --yes to delete the connection {name} without being asked")));
-        }
-        say(&format!("delete the connection {name} and its credentials? [y/N]"));
-        let mut answer = String::new();
-        io::stdin()
-            .read_line(&mut answer)
-            .map_err(|error| Failure::failed(format!("cannot read the answer: {error}")))?;
-        if !matches!(answer.trim(), "y" | "Y" | "yes") {
+        let without = format!("say --yes to delete the connection {name} without being asked");
+        if !store::confirmed(&format!("delete the connection {name} and its credentials?"), &without)? {
             return Err(Failure::failed("nothing was deleted"));
         }
     }

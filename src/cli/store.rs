@@ -1,7 +1,7 @@
 //! Opens the embedded Authority for a command: reads its key, asks for a passphrase if it needs
 //! one, and says where a first use made things.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use super::failure::{Failure, say};
@@ -34,6 +34,18 @@ pub(super) fn ca_sealer(config: &AuthorityConfig) -> Result<Sealer, Failure> {
         say(&format!("made the key {}: it seals the CA's", file.display()));
     }
     authority::ca_sealer(&key).map_err(|error| Failure::because(&error))
+}
+
+/// Asks whether to go on. Where nobody can be asked, `without` says what to say instead.
+pub(super) fn confirmed(question: &str, without: &str) -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage(without));
+    }
+    say(&format!("{question} [y/N]"));
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer);
+    read.map_err(|error| Failure::failed(format!("cannot read the answer: {error}")))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Asks a person, without echo.

@@ -193,7 +193,6 @@ fn connection(
         owned: false,
         fields,
         expires_at: None,
-        registered: None,
     })
 }
 

@@ -25,6 +25,7 @@ mod life;
 mod malformed;
 mod mistakes;
 mod placeholders;
+mod providers;
 mod query;
 mod reload;
 mod revoke;

@@ -56,6 +56,11 @@ impl Answer {
         Self { status: StatusCode::OK, content: Content::Bytes(kind, bytes), location: None }
     }
 
+    /// 200 without a body, as the reference says that something was done.
+    pub(in crate::authority) fn empty() -> Self {
+        Self { status: StatusCode::OK, ..Self::done() }
+    }
+
     /// 204.
     pub(in crate::authority) fn done() -> Self {
         Self { status: StatusCode::NO_CONTENT, content: Content::Nothing, location: None }

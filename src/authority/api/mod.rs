@@ -20,6 +20,7 @@ mod metrics;
 mod openapi;
 mod page;
 mod problem;
+mod providers;
 mod rate;
 mod router;
 mod server;

@@ -1,7 +1,7 @@
 //! The endpoints, each once.
 
 use super::endpoint::Endpoint;
-use super::{connections, lease, service, token};
+use super::{connections, lease, providers, service, token};
 
 /// All of them. Router, scope check, document and tests read this and nothing else.
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -9,6 +9,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     all.extend(lease::endpoints());
     all.extend(token::endpoints());
     all.extend(service::endpoints());
+    all.extend(providers::endpoints());
     all.extend(connections::endpoints());
     all
 }

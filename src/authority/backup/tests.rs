@@ -23,15 +23,7 @@ fn filled(folder: &Path) -> Authority {
         let bindings = vec![Binding { hosts, strategy: Strategy::OAuth2 }];
         let name = ConnectionName::parse(&format!("c{number}")).unwrap();
         authority
-            .add(NewConnection {
-                name,
-                provider: None,
-                bindings,
-                owned: false,
-                fields,
-                expires_at: None,
-                registered: None,
-            })
+            .add(NewConnection { name, provider: None, bindings, owned: false, fields, expires_at: None })
             .unwrap();
     }
     authority.delete(&ConnectionName::parse("c3").unwrap()).unwrap();

@@ -18,7 +18,7 @@ use crate::model::Secret;
 
 /// What a change of a provider did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Changed {
+pub struct ProviderChange {
     /// The provider as it is now.
     pub provider: Registered,
     /// Whether anything is different.
@@ -41,7 +41,7 @@ impl Authority {
     ///
     /// # Errors
     /// There is no such provider, or it cannot become that one.
-    pub fn replace_provider(&self, id: &str, profile: Profile) -> Result<Changed, ProviderError> {
+    pub fn replace_provider(&self, id: &str, profile: Profile) -> Result<ProviderChange, ProviderError> {
         self.change_provider(id, move |_| Ok(profile))
     }
 
@@ -49,7 +49,7 @@ impl Authority {
     ///
     /// # Errors
     /// There is no such provider, or it cannot become what it would be.
-    pub fn patch_provider(&self, id: &str, members: Map<String, Value>) -> Result<Changed, ProviderError> {
+    pub fn patch_provider(&self, id: &str, members: Map<String, Value>) -> Result<ProviderChange, ProviderError> {
         self.change_provider(id, move |before| Ok(Profile::read(patched(before, members))?))
     }
 
@@ -63,11 +63,12 @@ impl Authority {
         self.write(move |work| delete(work, &id, None))
     }
 
-    fn change_provider(
+    /// Changes a provider to what `profile` makes of it.
+    pub(in crate::authority) fn change_provider(
         &self,
         id: &str,
         profile: impl FnOnce(&Definition) -> Result<Profile, ProviderError> + Send + 'static,
-    ) -> Result<Changed, ProviderError> {
+    ) -> Result<ProviderChange, ProviderError> {
         let (id, vault) = (id.to_owned(), Arc::clone(&self.desk.vault));
         self.write(move |work| replace(work, &vault, &id, None, profile))
     }
@@ -119,7 +120,7 @@ pub(super) fn replace(
     id: &str,
     version: Option<i64>,
     profile: impl FnOnce(&Definition) -> Result<Profile, ProviderError>,
-) -> Result<Changed, ProviderError> {
+) -> Result<ProviderChange, ProviderError> {
     let row = lock(work, id, version)?;
     let before = Registered::read(&row)?;
     let profile = profile(&before.definition)?;
@@ -142,7 +143,7 @@ fn change(
     mut row: ProviderRow,
     before: &Registered,
     profile: Profile,
-) -> Result<Changed, ProviderError> {
+) -> Result<ProviderChange, ProviderError> {
     let Profile { definition: after, secret } = profile;
     rename(work, before, &after)?;
     let kept = open(vault, &row, &before.definition)?;
@@ -165,7 +166,7 @@ fn change(
         keys.push("client_secret".into());
     }
     if keys.is_empty() {
-        return Ok(Changed { provider: before.clone(), changed: false, attention: Vec::new() });
+        return Ok(ProviderChange { provider: before.clone(), changed: false, attention: Vec::new() });
     }
     row.version += 1;
     row.updated_at = work.now;
@@ -175,7 +176,7 @@ fn change(
     // What changed is said by name: a value may be anything that somebody pasted there.
     work.record(about("provider.updated", &row).with("keys", keys));
     let attention = affected::settle(work, &row, Some(&after))?;
-    Ok(Changed { provider: Registered::read(&row)?, changed: true, attention })
+    Ok(ProviderChange { provider: Registered::read(&row)?, changed: true, attention })
 }
 
 /// Connections know their provider by its name, which is sealed with their credentials.

@@ -19,7 +19,7 @@ mod registered;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub use change::Changed;
+pub use change::ProviderChange;
 pub use definition::Definition;
 pub use difference::Difference;
 pub(super) use pin::{end_of, pin, renewal, still};

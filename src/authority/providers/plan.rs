@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::affected;
-use super::change::{Changed, create, delete, replace};
+use super::change::{ProviderChange, create, delete, replace};
 use super::definition::Definition;
 use super::difference::Difference;
 use super::profile::{Profile, SecretChange};
@@ -26,13 +26,13 @@ pub struct Plan {
 #[derive(Debug)]
 pub enum Step {
     /// It is made.
-    Add(Profile),
+    Add(Box<Profile>),
     /// It is there, and another one.
     Change {
         /// As it is.
-        before: Registered,
+        before: Box<Registered>,
         /// As it will be.
-        after: Profile,
+        after: Box<Profile>,
         /// The keys that differ.
         differences: Vec<Difference>,
         /// Its client secret is another one.
@@ -41,11 +41,11 @@ pub enum Step {
         attention: Vec<String>,
     },
     /// It is there already.
-    Keep(Registered),
+    Keep(Box<Registered>),
     /// It is there, and no file says so.
     Remove {
         /// As it is.
-        before: Registered,
+        before: Box<Registered>,
         /// The connections that will need attention.
         attention: Vec<String>,
     },
@@ -64,7 +64,7 @@ impl Step {
 impl Plan {
     /// A plan for a store that is not there yet: everything is made.
     pub fn of_nothing(wanted: Vec<Profile>) -> Self {
-        Self { steps: wanted.into_iter().map(Step::Add).collect() }.in_order()
+        Self { steps: wanted.into_iter().map(Box::new).map(Step::Add).collect() }.in_order()
     }
 
     /// What would be done.
@@ -95,20 +95,20 @@ impl Authority {
             for profile in wanted {
                 let place = known.iter().position(|row| row.name == profile.definition.name().as_str());
                 match place.map(|place| known.swap_remove(place)) {
-                    None => steps.push(Step::Add(profile)),
+                    None => steps.push(Step::Add(Box::new(profile))),
                     Some(row) => steps.push(self.compare(tx, &row, profile)?),
                 }
             }
             for row in known.into_iter().filter(|_| prune) {
                 let attention = names(tx, &row, None)?;
-                steps.push(Step::Remove { before: Registered::read(&row)?, attention });
+                steps.push(Step::Remove { before: Box::new(Registered::read(&row)?), attention });
             }
             Ok(Plan { steps }.in_order())
         })
     }
 
     fn compare(&self, tx: &mut dyn Transaction, row: &ProviderRow, after: Profile) -> Result<Step, ProviderError> {
-        let before = Registered::read(row)?;
+        let before = Box::new(Registered::read(row)?);
         let differences = before.definition.differences(&after.definition);
         let kept = open(&self.desk.vault, row, &before.definition)?;
         let given = match &after.secret {
@@ -121,14 +121,14 @@ impl Authority {
             return Ok(Step::Keep(before));
         }
         let attention = names(tx, row, Some(&after.definition))?;
-        Ok(Step::Change { before, after, differences, secret, attention })
+        Ok(Step::Change { before, after: Box::new(after), differences, secret, attention })
     }
 
     /// Does all of a plan, or nothing.
     ///
     /// # Errors
     /// A provider is no longer what it was when the plan was made.
-    pub fn apply_providers(&self, plan: Plan) -> Result<Vec<Changed>, ProviderError> {
+    pub fn apply_providers(&self, plan: Plan) -> Result<Vec<ProviderChange>, ProviderError> {
         let vault = Arc::clone(&self.desk.vault);
         self.write(move |work| {
             let mut done = Vec::new();
@@ -136,15 +136,15 @@ impl Authority {
                 match step {
                     Step::Keep(_) => {}
                     Step::Add(profile) => {
-                        let provider = create(work, &vault, profile)?;
-                        done.push(Changed { provider, changed: true, attention: Vec::new() });
+                        let provider = create(work, &vault, *profile)?;
+                        done.push(ProviderChange { provider, changed: true, attention: Vec::new() });
                     }
                     Step::Change { before, after, .. } => {
-                        done.push(replace(work, &vault, &before.id, Some(before.version), |_| Ok(after))?);
+                        done.push(replace(work, &vault, &before.id, Some(before.version), |_| Ok(*after))?);
                     }
                     Step::Remove { before, .. } => {
                         let attention = delete(work, &before.id, Some(before.version))?;
-                        done.push(Changed { provider: before, changed: true, attention });
+                        done.push(ProviderChange { provider: *before, changed: true, attention });
                     }
                 }
             }

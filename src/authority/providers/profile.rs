@@ -54,6 +54,17 @@ impl ProfileError {
     }
 }
 
+impl ProfileError {
+    /// The member that it is about, if it is one.
+    pub(in crate::authority) fn member(&self) -> Option<&'static str> {
+        match self {
+            Self::Name(_) => Some("name"),
+            Self::Missing(member) | Self::Invalid { member, .. } => Some(member),
+            Self::NotAnObject | Self::TooLong => None,
+        }
+    }
+}
+
 /// A profile as it was sent: the definition, and what is done to the client secret.
 #[derive(Debug)]
 pub struct Profile {
@@ -93,6 +104,31 @@ impl Profile {
 }
 
 impl Definition {
+    /// Every member that a profile may have.
+    pub(in crate::authority) const MEMBERS: [&'static str; 21] = [
+        "name",
+        "auth_type",
+        "client_id",
+        "client_secret",
+        "auth_url",
+        "token_url",
+        "auth_header",
+        "scopes",
+        "issuer",
+        "enable_discovery",
+        "params",
+        "api_base_url",
+        "user_info_endpoint",
+        "description",
+        "category",
+        "title",
+        "about",
+        "bindings",
+        "owned",
+        "revocation",
+        "user",
+    ];
+
     /// Reads the members of a profile, or what the store keeps of one.
     ///
     /// # Errors

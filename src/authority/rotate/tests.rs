@@ -25,15 +25,7 @@ fn add(authority: &Authority, number: usize) {
     let mut fields = Fields::new();
     fields.insert("access_token", Secret::new(format!("token-{number}")));
     let bindings = vec![Binding { hosts, strategy: Strategy::OAuth2 }];
-    let new = NewConnection {
-        name: name(number),
-        provider: None,
-        bindings,
-        owned: false,
-        fields,
-        expires_at: None,
-        registered: None,
-    };
+    let new = NewConnection { name: name(number), provider: None, bindings, owned: false, fields, expires_at: None };
     authority.add(new).unwrap();
 }
 

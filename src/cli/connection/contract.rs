@@ -4,16 +4,44 @@
 use serde_json::{Map, Value};
 
 use super::Add;
+use crate::authority::Registered;
 use crate::cli::failure::Failure;
 use crate::cli::input::Wanted;
-use crate::config::{Catalogue, Provider};
-use crate::model::{Binding, Bindings, HostPattern, Strategy};
+use crate::config::{Catalogue, FieldDoc, Provider};
+use crate::model::{Binding, Bindings, ConnectionName, HostPattern, Strategy};
+
+/// A provider that is known here.
+#[derive(Debug)]
+pub(super) enum Known {
+    /// It is compiled in.
+    BuiltIn(&'static Provider),
+    /// The store was told of it.
+    Own(Box<Registered>),
+}
+
+impl Known {
+    /// Its name.
+    pub(super) fn name(&self) -> &ConnectionName {
+        match self {
+            Self::BuiltIn(provider) => &provider.connection,
+            Self::Own(provider) => provider.definition.name(),
+        }
+    }
+
+    /// What a person gives.
+    pub(super) fn fields(&self) -> Vec<FieldDoc> {
+        match self {
+            Self::BuiltIn(provider) => provider.fields.clone(),
+            Self::Own(provider) => provider.definition.fields(),
+        }
+    }
+}
 
 /// What a connection is made for.
 #[derive(Debug)]
 pub(super) struct Contract {
     /// The provider whose contract it is.
-    pub(super) provider: Option<&'static Provider>,
+    pub(super) provider: Option<Known>,
     /// Where it may go, and how.
     pub(super) bindings: Vec<Binding>,
     /// The zones of its wildcards are ours, or the provider's alone.
@@ -21,8 +49,12 @@ pub(super) struct Contract {
 }
 
 /// Reads how and where a connection authenticates. Without provider and strategy, the provider is
-/// the connection's name.
-pub(super) fn contract(args: &Add) -> Result<Contract, Failure> {
+/// the connection's name. `own` finds a provider of the store, which stands for one of its name that is
+/// built in; it is not asked where flags say everything.
+pub(super) fn contract(
+    args: &Add,
+    own: impl FnOnce(&str) -> Result<Option<Registered>, Failure>,
+) -> Result<Contract, Failure> {
     let catalogue = Catalogue::built_in();
     let said = [
         ("--strategy", args.strategy.is_some()),
@@ -36,12 +68,12 @@ pub(super) fn contract(args: &Add) -> Result<Contract, Failure> {
         (Some(provider), _) => provider.as_str(),
         (None, None) => args.name.as_str(),
     };
-    match (catalogue.provider(named), said) {
-        (Some(provider), None) => Ok(Contract {
-            provider: Some(provider),
-            bindings: provider.bindings.iter().cloned().collect(),
-            owned: provider.owned,
-        }),
+    let known = match own(named)? {
+        Some(own) => Some(Known::Own(Box::new(own))),
+        None => catalogue.provider(named).map(Known::BuiltIn),
+    };
+    match (known, said) {
+        (Some(provider), None) => of_provider(provider),
         (Some(_), Some(flag)) => Err(Failure::usage(format!(
             "{flag} does not stand beside the provider {named}, which says itself where its credentials go, and how; \
              for a contract of your own, say --strategy and --host, and no --provider"
@@ -58,11 +90,25 @@ pub(super) fn contract(args: &Add) -> Result<Contract, Failure> {
     }
 }
 
+fn of_provider(provider: Known) -> Result<Contract, Failure> {
+    let (bindings, owned) = match &provider {
+        Known::BuiltIn(provider) => (Some(&provider.bindings), provider.owned),
+        Known::Own(provider) => (provider.definition.bindings(), provider.definition.is_owned()),
+    };
+    let Some(bindings) = bindings else {
+        return Err(Failure::failed(format!(
+            "nobody has said yet to which hosts the credentials of the provider {} go: give it api_base_url or bindings",
+            provider.name()
+        )));
+    };
+    let bindings = bindings.iter().cloned().collect();
+    Ok(Contract { bindings, owned, provider: Some(provider) })
+}
+
 /// The fields that a connection cannot do without, each once, in its provider's order and with
 /// its provider's words.
-pub(super) fn wanted<'a>(bindings: &'a Bindings, provider: Option<&'a Provider>) -> Vec<Wanted<'a>> {
+pub(super) fn wanted<'a>(bindings: &'a Bindings, documented: &'a [FieldDoc]) -> Vec<Wanted<'a>> {
     let mut names: Vec<&str> = bindings.iter().flat_map(|binding| binding.strategy.required_fields()).collect();
-    let documented = provider.map_or(&[][..], |provider| &provider.fields);
     let place = |name: &str| documented.iter().position(|field| field.name == name);
     names.sort_unstable_by_key(|name| (place(name).unwrap_or(usize::MAX), *name));
     names.dedup();

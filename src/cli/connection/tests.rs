@@ -15,7 +15,7 @@ fn parse(arguments: &[&str]) -> Result<Args, clap::Error> {
 
 fn made(name: &str, arguments: &[&str]) -> Result<Contract, Failure> {
     match parse(&[&["add", name], arguments].concat()).unwrap().command {
-        Command::Add(args) => contract(&args),
+        Command::Add(args) => contract(&args, |_| Ok(None)),
         _ => panic!("it is an add"),
     }
 }
@@ -29,10 +29,11 @@ fn a_providers_contract_is_the_providers() {
     for (name, arguments) in [("github", &[][..]), ("work", &["--provider", "github"])] {
         let contract = made(name, arguments).unwrap();
         let github = contract.provider.unwrap();
-        assert_eq!(github.connection.as_str(), "github");
+        assert_eq!(github.name().as_str(), "github");
+        let documented = github.fields();
         let bindings = Bindings::new(contract.bindings, contract.owned).unwrap();
-        assert_eq!(bindings, github.bindings);
-        let wanted = wanted(&bindings, contract.provider);
+        assert_eq!(Some(&bindings), Catalogue::built_in().provider("github").map(|github| &github.bindings));
+        let wanted = wanted(&bindings, &documented);
         assert_eq!(wanted.iter().map(|field| field.name).collect::<Vec<_>>(), ["token"], "once, for both strategies");
         assert!(wanted[0].about.is_some());
     }

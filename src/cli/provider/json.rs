@@ -11,6 +11,7 @@ pub(super) fn in_short(provider: &Provider) -> Value {
         "title": provider.title,
         "sets": provider.sets.iter().map(|set| set.name.to_string()).collect::<Vec<_>>(),
         "hosts": provider.bindings.hosts().map(ToString::to_string).collect::<Vec<_>>(),
+        "source": "built-in",
     })
 }
 

@@ -60,7 +60,7 @@ fn section(text: &mut String, heading: &str, rows: Vec<[String; 2]>) {
 }
 
 /// How a credential is put on a request.
-fn way(strategy: &Strategy) -> String {
+pub(super) fn way(strategy: &Strategy) -> String {
     match strategy {
         Strategy::Header { header_name, credential_field, value_prefix } => {
             format!("header {header_name}: {value_prefix}<{credential_field}>")

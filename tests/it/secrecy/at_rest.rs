@@ -139,7 +139,6 @@ fn debug_and_errors_show_no_secret() {
         owned: false,
         fields,
         expires_at: None,
-        registered: None,
     };
     shown += &format!("{new:?} {new:#?}");
     let memory = MemoryConnection {

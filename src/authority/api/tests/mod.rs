@@ -4,6 +4,7 @@ mod connections;
 mod frame;
 mod leases;
 mod limits;
+mod providers;
 mod scopes;
 mod shapes;
 mod tls;

@@ -61,7 +61,9 @@ async fn every_endpoint_of_ours_is_told_and_gives_an_example() {
     }
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
         if !matches!(name.as_str(), "Anything" | "Document") {
-            assert!(schema["examples"][0].is_object(), "{name} has no example");
+            let example = &schema["examples"][0];
+            // The reference's Broker answers a list without an object around it.
+            assert!(example.is_object() || example.is_array(), "{name} has no example");
         }
     }
 }

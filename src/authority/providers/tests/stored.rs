@@ -37,16 +37,15 @@ fn connect(authority: &Authority, name: &str, of: &Registered) -> Result<String,
     for (field, value) in [("access_token", "at-canary"), ("refresh_token", "rt-canary"), ("expires_in", "3600")] {
         fields.insert(field, Secret::new(value));
     }
-    let made = authority.add(NewConnection {
+    let new = NewConnection {
         name: ConnectionName::parse(name).unwrap(),
         provider: Some(of.definition.name().clone()),
         bindings: of.definition.bindings().unwrap().iter().cloned().collect(),
         owned: of.definition.is_owned(),
         fields,
         expires_at: None,
-        registered: Some(of.clone()),
-    })?;
-    Ok(made.id)
+    };
+    Ok(authority.add_of(new, Some(of.clone()))?.id)
 }
 
 fn row(authority: &Authority, id: &str) -> ConnectionRow {
