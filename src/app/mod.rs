@@ -4,6 +4,7 @@
 //! environment variable, but for the policy's files ([`load_policy`], [`KeptPolicy`]) and those of
 //! a source with a `url` ([`remote_source`]).
 
+mod calls;
 mod drain;
 mod pushed;
 mod reload;
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+pub use self::calls::caller;
 pub use self::pushed::{KeptPolicy, PushedError, PushedPolicy, Start, document_of};
 pub use self::reload::Reloader;
 pub use self::remote::{RemoteError, remote_source};

@@ -9,6 +9,7 @@ use super::event::{News, granted};
 use super::life::{NoSuchEdge, step};
 use super::providers::{ProviderError, Registered, end_of, pin, renewal, still};
 use super::record::Record;
+use super::refresh::chance;
 use super::revoke::Revocation;
 use super::rows::{ConnectionRow, State};
 use super::store::StoreError;
@@ -58,6 +59,12 @@ pub struct Connection {
     pub updated_at: SystemTime,
     /// When it ends.
     pub expires_at: Option<SystemTime>,
+    /// Why it is in this state, as a word of ours.
+    pub why: Option<String>,
+    /// When it is renewed next; none for one that nothing renews by itself.
+    pub refresh_at: Option<SystemTime>,
+    /// How often in a row its token endpoint gave nothing.
+    pub refresh_tries: u64,
     /// How far its provider has taken its credentials back, once it is revoked.
     pub revocation: Option<Revocation>,
 }
@@ -139,7 +146,7 @@ impl Authority {
         if let Some(provider) = &provider {
             pin(&mut row, provider);
         }
-        row.refresh_at = renewal(&row, &new.fields, now, chance(&new.name)?);
+        row.refresh_at = renewal(&row, &new.fields, now, chance());
         self.desk.vault.seal(&mut row, &new.fields).map_err(sealed(&new.name))?;
         let row = self.write(move |work| {
             if ConnectionRow::find(work.tx(), &row.workspace, &row.name)?.is_some() {
@@ -191,7 +198,7 @@ impl Authority {
             row.updated_at = work.now;
             let said = end(expires_at, work.now)?.or(end_of(&fields, work.now)?);
             row.expires_at = said.or(row.expires_at.filter(|end| *end > work.now));
-            row.refresh_at = renewal(&row, &merged, work.now, chance(&name)?);
+            row.refresh_at = renewal(&row, &merged, work.now, chance());
             row.refresh_tries = 0;
             vault.seal(&mut row, &merged).map_err(sealed(&name))?;
             row.put(work.tx())?;
@@ -259,6 +266,9 @@ pub(super) fn view(row: &ConnectionRow) -> Result<Connection, ConnectionError> {
         created_at: time(row.created_at),
         updated_at: time(row.updated_at),
         expires_at: row.expires_at.map(time),
+        why: row.why.clone(),
+        refresh_at: row.refresh_at.map(time),
+        refresh_tries: row.refresh_tries.unsigned_abs(),
         revocation: Revocation::of(row)?,
     })
 }
@@ -272,11 +282,6 @@ fn end(expires_at: Option<SystemTime>, now: i64) -> Result<Option<i64>, Connecti
         Some(end) if end <= now => Err(ConnectionError::Past),
         end => Ok(end),
     }
-}
-
-/// Spreads what is renewed.
-fn chance(name: &ConnectionName) -> Result<u8, ConnectionError> {
-    random::<1>().map(|bytes| bytes[0]).map_err(sealed(name))
 }
 
 /// A random id in the form of a UUID (RFC 9562, version 4).

@@ -1,7 +1,8 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{oneshot, watch};
 
+use super::background::Background;
 use super::connections::time;
 use super::contract::read_bindings;
 use super::feed::Feed;
@@ -201,11 +202,13 @@ fn unavailable(name: &ConnectionName, error: &StoreError) -> LendError {
 /// Lends from the store in this process.
 pub(super) struct EmbeddedSource {
     desk: Arc<Desk>,
+    /// They work as long as there is somebody to work for.
+    _workers: Arc<OnceLock<Option<Background>>>,
 }
 
 impl EmbeddedSource {
-    pub(super) fn new(desk: Arc<Desk>) -> Self {
-        Self { desk }
+    pub(super) fn new(desk: Arc<Desk>, workers: Arc<OnceLock<Option<Background>>>) -> Self {
+        Self { desk, _workers: workers }
     }
 }
 

@@ -16,6 +16,7 @@ use aws_lc_rs::rand;
 use tokio::sync::oneshot;
 
 use crate::config::AuthorityConfig;
+use crate::dial::Caller;
 use crate::lease::LeaseSource;
 use crate::model::{Secret, Workspace};
 use crate::sign::{SealError, Sealer};
@@ -24,6 +25,7 @@ use crate::telemetry::Clock;
 mod access;
 mod agents;
 pub mod api;
+mod background;
 mod backup;
 mod chain;
 mod connections;
@@ -43,13 +45,13 @@ mod key;
 mod keys;
 mod lend;
 mod life;
-#[cfg_attr(not(test), expect(dead_code, reason = "the work on a connection's life is about to call it"))]
 mod oauth2;
 mod proof;
 mod providers;
 mod prune;
 mod record;
 mod recorder;
+mod refresh;
 mod revoke;
 mod rotate;
 mod rows;
@@ -72,17 +74,21 @@ pub use providers::{
     Definition, Difference, Plan, Profile, ProfileError, ProviderChange, ProviderError, Registered, SecretChange, Step,
 };
 pub use record::Actor;
+pub use refresh::{Forced, RefreshError};
 pub use revoke::{Ended, Revocation, RevokeError, Revoked, Target};
 pub use rotate::Rotated;
 pub use rows::State;
 pub use store::StoreError;
 
+use self::oauth2::TokenClient;
+use background::Background;
 use chain::Chain;
 use connections::seconds;
 use feed::Feed;
 use key::Purpose;
 use lend::{Desk, EmbeddedSource};
 use recorder::{Recorder, Work};
+use refresh::Issuer;
 use rows::{meta, set_meta};
 use store::{Intent, Sqlite, Store, Transaction};
 use vault::{MasterSeal, Vault, VaultError};
@@ -95,6 +101,8 @@ pub struct Authority {
     check: Arc<Sealer>,
     audit_key: Arc<Secret>,
     source: Arc<OnceLock<Arc<EmbeddedSource>>>,
+    issuer: Option<Arc<dyn Issuer>>,
+    workers: Arc<OnceLock<Option<Background>>>,
     made: bool,
     workspace: Workspace,
     actor: Actor,
@@ -157,9 +165,10 @@ impl Authority {
         let told = Arc::clone(&feed);
         let recorder = Recorder::new(Arc::clone(&store), chain, Arc::clone(&clock), move || told.committed());
         let desk = Arc::new(Desk { store, recorder: Arc::new(recorder), feed, vault, clock });
-        let (source, workspace, actor) = (Arc::default(), Workspace::local(), Actor::CommandLine);
+        let (source, workers, workspace, actor) =
+            (Arc::default(), Arc::default(), Workspace::local(), Actor::CommandLine);
         let (ca, check) = (Arc::new(ca), Arc::new(check));
-        Ok(Self { desk, ca, check, audit_key, source, made, workspace, actor })
+        Ok(Self { desk, ca, check, audit_key, source, issuer: None, workers, made, workspace, actor })
     }
 
     /// The same Authority, used in another workspace.
@@ -172,6 +181,27 @@ impl Authority {
     #[must_use]
     pub fn acting_as(&self, actor: Actor) -> Self {
         Self { actor, ..self.clone() }
+    }
+
+    /// The same Authority, which renews tokens: it calls token endpoints through this.
+    #[must_use]
+    pub fn calling_through(self, caller: Caller) -> Self {
+        let client = TokenClient::new(caller, Arc::clone(&self.desk.clock));
+        Self { issuer: Some(Arc::new(client)), ..self }
+    }
+
+    /// Starts what the Authority does by itself, if nobody has: connections are renewed ahead of their
+    /// end. It goes on as long as a handle on it, or the source, is there.
+    pub fn start_workers(&self) {
+        self.workers.get_or_init(|| {
+            let (authority, issuer) = (self.detached(), Arc::clone(self.issuer.as_ref()?));
+            Background::start("refresh", |stop| refresh::work(authority, issuer, stop))
+        });
+    }
+
+    /// A handle for what works in the background, and must not keep itself alive.
+    fn detached(&self) -> Self {
+        Self { source: Arc::default(), workers: Arc::default(), ..self.clone() }
     }
 
     /// What the store is called: a path, or a host and a database.
@@ -189,11 +219,13 @@ impl Authority {
         &self.ca
     }
 
-    /// Lends from the store; changes by other processes are followed within a second.
+    /// Lends from the store; changes by other processes are followed within a second. Whoever has the
+    /// source renews its connections, too.
     pub fn source(&self) -> Arc<dyn LeaseSource> {
         let source = self.source.get_or_init(|| {
             self.desk.feed.follow(&self.desk.store);
-            Arc::new(EmbeddedSource::new(Arc::clone(&self.desk)))
+            self.start_workers();
+            Arc::new(EmbeddedSource::new(Arc::clone(&self.desk), Arc::clone(&self.workers)))
         });
         Arc::<EmbeddedSource>::clone(source)
     }

@@ -25,7 +25,8 @@ use crate::telemetry::{Clock as _, SystemClock};
 mod contract;
 mod examples;
 mod given;
-mod listing;
+pub(super) mod listing;
+mod refresh;
 mod who;
 
 const ADD: &str = "\
@@ -114,6 +115,18 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Get new tokens from the provider now: at most once a minute, whoever asks
+    ///
+    /// Sidecars and the service renew tokens ahead of their end by themselves.
+    #[command(after_help = examples::REFRESH)]
+    Refresh {
+        /// Its name
+        #[arg(value_parser = ConnectionName::parse)]
+        name: ConnectionName,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Delete a connection and its credentials; what runs with them is closed
     #[command(after_help = examples::DELETE)]
     Delete {
@@ -190,6 +203,10 @@ fn execute(args: Args) -> Result<(), Failure> {
         Command::Show { name, json } => show(&config, &name, json),
         Command::Set(args) => set(&config, &args),
         Command::Test { name, json } => who::test(config, &name, json),
+        Command::Refresh { name, json } => {
+            let authority = existing(&config)?.ok_or_else(|| missing(&name))?;
+            refresh::refresh(&config, authority, &name, json)
+        }
         Command::Delete { name, yes } => delete(&config, &name, yes),
     }
 }

@@ -61,7 +61,7 @@ fn execute(args: &Args) -> Result<ExitCode, Failure> {
             let (ca, renew) = kept_ca(&config, &clock)?;
             (remote as Arc<dyn LeaseSource>, ca, renew)
         }
-        None => authority(&config, &clock)?,
+        None => authority(&config, Some(&ground), &clock)?,
     };
     let audit = Audit::open(&config.audit, Arc::clone(&clock)).map_err(|error| Failure::because(&error))?;
     let parts = Parts {
@@ -104,11 +104,15 @@ type Renew = Box<dyn Fn() -> Result<Ca, CaError> + Send>;
 /// Where credentials come from, the CA, and how the CA is renewed, if it is kept.
 type Lending = (Arc<dyn LeaseSource>, Ca, Option<Renew>);
 
-/// The store and the CA, whose key is sealed under the store's.
+/// The store, whose connections are renewed where there is a way out, and the CA, whose key is sealed
+/// under the store's.
 #[cfg(feature = "authority")]
-fn authority(config: &Config, clock: &Arc<dyn Clock>) -> Result<Lending, Failure> {
+fn authority(config: &Config, ground: Option<&Ground>, clock: &Arc<dyn Clock>) -> Result<Lending, Failure> {
     Ca::check_dir(&config.ca_dir).map_err(|error| Failure::because(&error))?;
-    let authority = super::store::open(&config.authority, Arc::clone(clock))?;
+    let mut authority = super::store::open(&config.authority, Arc::clone(clock))?;
+    if let Some(ground) = ground {
+        authority = authority.calling_through(ground.caller(config));
+    }
     let source = authority.source();
     let (directory, clock) = (config.ca_dir.clone(), Arc::clone(clock));
     let renew = move || Ca::load_or_make(&directory, authority.ca_sealer(), clock.wall());
@@ -118,7 +122,7 @@ fn authority(config: &Config, clock: &Arc<dyn Clock>) -> Result<Lending, Failure
 
 /// This build has no store: no connections, and a CA that ends with the process.
 #[cfg(not(feature = "authority"))]
-fn authority(_config: &Config, clock: &Arc<dyn Clock>) -> Result<Lending, Failure> {
+fn authority(_config: &Config, _: Option<&Ground>, clock: &Arc<dyn Clock>) -> Result<Lending, Failure> {
     let ca = Ca::ephemeral(clock.wall()).map_err(|error| Failure::because(&error))?;
     Ok((Arc::new(crate::lease::MemorySource::new([])), ca, None))
 }
@@ -147,7 +151,7 @@ fn kept_ca(_config: &Config, clock: &Arc<dyn Clock>) -> Result<(Ca, Option<Renew
 pub(super) fn ca(config: &Config, clock: &Arc<dyn Clock>) -> Result<Ca, Failure> {
     match config.remote {
         Some(_) => kept_ca(config, clock).map(|(ca, _)| ca),
-        None => authority(config, clock).map(|(_, ca, _)| ca),
+        None => authority(config, None, clock).map(|(_, ca, _)| ca),
     }
 }
 

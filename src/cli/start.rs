@@ -164,6 +164,7 @@ pub(super) fn source(
     policy: &Policy,
     held: Vec<MemoryConnection>,
     remote: Option<Arc<NexusSource>>,
+    ground: &Ground,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<dyn LeaseSource>, Failure> {
     let is_held = |name: &ConnectionName| held.iter().any(|connection| connection.name == *name);
@@ -172,7 +173,7 @@ pub(super) fn source(
         // Its events are followed for the policy too, which may borrow more tomorrow.
         Some(remote) if borrows_more || config.policy_of_authority => Some(remote as Arc<dyn LeaseSource>),
         Some(_) => None,
-        None => embedded(config, borrows_more, held.is_empty(), clock)?,
+        None => embedded(config, borrows_more, held.is_empty(), ground, clock)?,
     };
     Ok(match rest {
         Some(rest) if held.is_empty() => rest,
@@ -186,17 +187,25 @@ fn embedded(
     config: &Config,
     borrows_more: bool,
     nothing_held: bool,
+    ground: &Ground,
     clock: Arc<dyn Clock>,
 ) -> Result<Option<Arc<dyn LeaseSource>>, Failure> {
     let looks = nothing_held && crate::authority::Authority::has_store(&config.authority);
     if !borrows_more && !looks {
         return Ok(None);
     }
-    super::store::open(&config.authority, clock).map(|authority| Some(authority.source()))
+    let authority = super::store::open(&config.authority, clock)?.calling_through(ground.caller(config));
+    Ok(Some(authority.source()))
 }
 
 /// This build has no store.
 #[cfg(not(feature = "authority"))]
-fn embedded(_: &Config, _: bool, _: bool, _: Arc<dyn Clock>) -> Result<Option<Arc<dyn LeaseSource>>, Failure> {
+fn embedded(
+    _: &Config,
+    _: bool,
+    _: bool,
+    _: &Ground,
+    _: Arc<dyn Clock>,
+) -> Result<Option<Arc<dyn LeaseSource>>, Failure> {
     Ok(None)
 }

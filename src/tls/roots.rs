@@ -112,6 +112,12 @@ impl Roots {
         config.clone()
     }
 
+    /// The same roots for calls of our own, without the certificates themselves.
+    #[must_use]
+    pub fn for_calls(&self) -> Self {
+        Self { certificates: Vec::new(), base: self.base.clone(), by_offer: Mutex::default() }
+    }
+
     /// How many certificates there are.
     pub fn count(&self) -> usize {
         self.certificates.len()

@@ -27,6 +27,7 @@ mod mistakes;
 mod placeholders;
 mod providers;
 mod query;
+mod refresh;
 mod reload;
 mod revoke;
 mod rules;

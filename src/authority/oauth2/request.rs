@@ -1,6 +1,8 @@
 //! What is sent: the crate's forms and client authentication, at the address that is ours.
 
-use std::sync::{Mutex, PoisonError};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use oauth2::basic::BasicClient;
 use oauth2::{
@@ -32,7 +34,7 @@ pub(super) async fn refresh(
     let client = client(endpoint).map_err(unsendable)?.set_token_uri(address);
     let scopes = endpoint.scopes.iter().cloned().map(Scope::new);
     let wire = Wire::new(caller, &endpoint.url);
-    let send = |request| wire.send(request);
+    let send = wire.sender();
     // The answer is in the wire's hands; towards the crate every call fails.
     let _ = client.exchange_refresh_token(&token).add_scopes(scopes).request_async(&send).await;
     wire.heard().ok_or(unsendable("the request"))
@@ -56,7 +58,7 @@ pub(super) async fn revoke(
     let client = client(endpoint).map_err(unsendable)?.set_revocation_url(address);
     let request = client.revoke_token(token).map_err(|_| unsendable("the address"))?;
     let wire = Wire::new(caller, url);
-    let send = |request| wire.send(request);
+    let send = wire.sender();
     let _ = request.request_async(&send).await;
     wire.heard().ok_or(unsendable("the request"))
 }
@@ -77,23 +79,34 @@ fn client(endpoint: &TokenEndpoint) -> Result<BasicClient, &'static str> {
 }
 
 /// Carries the crate's request, and keeps the answer from it.
-struct Wire<'a> {
-    caller: &'a Caller,
-    url: &'a Url,
-    heard: Mutex<Option<Result<Answer, CallError>>>,
+///
+/// It owns what it sends with: the crate asks for futures of any lifetime, which could not be sent
+/// between threads if they borrowed.
+#[derive(Clone)]
+struct Wire {
+    caller: Caller,
+    url: Url,
+    heard: Arc<Mutex<Option<Result<Answer, CallError>>>>,
 }
+
+type Sent = Pin<Box<dyn Future<Output = Result<HttpResponse, Kept>> + Send>>;
 
 /// What the crate is told instead of an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is read elsewhere")]
 struct Kept;
 
-impl<'a> Wire<'a> {
-    fn new(caller: &'a Caller, url: &'a Url) -> Self {
-        Self { caller, url, heard: Mutex::default() }
+impl Wire {
+    fn new(caller: &Caller, url: &Url) -> Self {
+        Self { caller: caller.clone(), url: url.clone(), heard: Arc::default() }
     }
 
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Kept> {
+    fn sender(&self) -> impl Fn(HttpRequest) -> Sent + use<> {
+        let wire = self.clone();
+        move |request| Box::pin(wire.clone().send(request))
+    }
+
+    async fn send(self, request: HttpRequest) -> Result<HttpResponse, Kept> {
         let (parts, mut body) = request.into_parts();
         let mut call = Call::post(self.url.clone(), FORM, Secret::new(body.as_slice()));
         body.zeroize();
@@ -111,6 +124,6 @@ impl<'a> Wire<'a> {
     }
 
     fn heard(self) -> Option<Result<Answer, CallError>> {
-        self.heard.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::endpoints::{Endpoints, Pinned};
 use super::registered::{ProviderError, Registered};
+use crate::authority::refresh::due;
 use crate::authority::rows::{ConnectionRow, ProviderRow};
 use crate::authority::store::Transaction;
 use crate::lease::FieldError;
@@ -31,16 +32,13 @@ pub(in crate::authority) fn still(
     }
 }
 
-/// When to renew the tokens of a row that ends: a fifth of their life before that, and up to a
-/// twentieth earlier, so that what was made together is not renewed together. `chance` is random.
-/// None where nothing can be renewed.
-pub(in crate::authority) fn renewal(row: &ConnectionRow, fields: &Fields, now: i64, chance: u8) -> Option<i64> {
+/// When to renew the tokens of a row; none where they have no end, or nothing can renew them.
+/// `chance` is random.
+pub(in crate::authority) fn renewal(row: &ConnectionRow, fields: &Fields, now: i64, chance: u32) -> Option<i64> {
     let end = row.expires_at?;
     fields.get(REFRESH_TOKEN)?;
     Pinned::read(row.endpoints.as_deref()?).ok()?.endpoints.token_url?;
-    let life = (end - now).max(0);
-    let early = life / 20 * i64::from(chance) / 255;
-    Some((end - life / 5 - early).max(now))
+    Some(due(now, end, chance))
 }
 
 /// When credentials end that say how long they live.
@@ -83,13 +81,10 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_renewed_a_fifth_of_their_life_ahead() {
+    fn what_ends_and_can_be_renewed_is() {
         let tokens = fields(&[("access_token", "a"), ("refresh_token", "r")]);
         let row = |end| row(oauth(), end);
-        assert_eq!(renewal(&row(Some(4600)), &tokens, 1000, 0), Some(4600 - 720));
-        assert_eq!(renewal(&row(Some(4600)), &tokens, 1000, 255), Some(4600 - 720 - 180));
-        assert_eq!(renewal(&row(Some(1001)), &tokens, 1000, 255), Some(1001));
-        assert_eq!(renewal(&row(Some(900)), &tokens, 1000, 255), Some(1000));
+        assert_eq!(renewal(&row(Some(4600)), &tokens, 1000, 7), Some(due(1000, 4600, 7)));
         assert_eq!(renewal(&row(None), &tokens, 1000, 0), None);
         assert_eq!(renewal(&row(Some(4600)), &fields(&[("access_token", "a")]), 1000, 0), None);
         let given = json!({"name": "a", "auth_type": "api_key"});

@@ -310,6 +310,27 @@ impl ConnectionRow {
         tx.row(sql, &[workspace.into(), id.into()])?.as_ref().map(Self::read).transpose()
     }
 
+    /// Claims an active connection that is due to be renewed and that nobody holds; none where that is
+    /// not so, or while another writer has the row: it is not waited for, so that no two wait for each
+    /// other.
+    pub(in crate::authority) fn claim(
+        tx: &mut dyn Transaction,
+        workspace: &str,
+        id: &str,
+        by: &str,
+        now: i64,
+        until: i64,
+    ) -> Result<Option<Self>, StoreError> {
+        let sql = concat!(
+            "UPDATE connections SET claimed_by = $1, claimed_until = $2 WHERE id =
+                (SELECT id FROM connections WHERE workspace = $3 AND id = $4 AND state = 'active' AND refresh_at <= $5
+                    AND (claimed_until IS NULL OR claimed_until < $5) FOR UPDATE SKIP LOCKED) RETURNING ",
+            columns!()
+        );
+        let values: [Value; 5] = [by.into(), until.into(), workspace.into(), id.into(), now.into()];
+        tx.row(sql, &values)?.as_ref().map(Self::read).transpose()
+    }
+
     /// At most `limit` connections of a workspace that come after this name and id, in that order.
     pub(in crate::authority) fn page(
         tx: &mut dyn Transaction,

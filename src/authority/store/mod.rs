@@ -4,7 +4,7 @@
 //!
 //! Statements are written once for both: placeholders are `$1`, `$2` … in the order of their
 //! first use, numbers are 64 bits, flags are 0 and 1, moments are seconds since 1970, and
-//! ` FOR UPDATE` may stand at the very end. Everything here blocks, and is never called on a thread that serves others.
+//! ` FOR UPDATE` may stand at the very end, ` FOR UPDATE SKIP LOCKED` anywhere. Everything here blocks, and is never called on a thread that serves others.
 
 use std::sync::Weak;
 

@@ -149,7 +149,8 @@ impl Drop for Open<'_> {
 /// SQLite numbers `$1` by its place in the text, and `?1` by its digits: the latter is meant. It
 /// locks no rows, since whoever may write is alone.
 fn numbered(sql: &str) -> String {
-    sql.strip_suffix(" FOR UPDATE").unwrap_or(sql).replace('$', "?")
+    let sql = sql.replace(" FOR UPDATE SKIP LOCKED", "");
+    sql.strip_suffix(" FOR UPDATE").unwrap_or(&sql).replace('$', "?")
 }
 
 impl ToSql for Value {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::refused;
+use crate::app;
 use crate::authority::api::{Service, ServiceGround};
 use crate::cli::failure::{Failure, say};
 use crate::cli::stop::Stop;
@@ -64,10 +65,12 @@ pub(super) fn execute(config: Option<&Path>, _: &Args) -> Result<ExitCode, Failu
     config.check_for_authority().map_err(|problems| Failure::invalid(&problems))?;
     let ground = ServiceGround::open(&config.service).map_err(|error| Failure::because(&error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let authority = store::open(&config.authority, clock)?;
+    let caller = app::caller(&config).map_err(|error| Failure::because(&error))?;
+    let authority = store::open(&config.authority, clock)?.calling_through(caller);
     if let Some(file) = authority.first_key(&config.authority.data_dir).map_err(|error| refused(&error))? {
         say(&format!("made the first key, an administrator's: it is in {}", file.display()));
     }
+    authority.start_workers();
     let service = Service::new(ground, authority, &|ca_file| dialer(&config, ca_file));
     start::block_on(serve(service.map_err(|error| Failure::because(&error))?))?;
     tracing::info!("stopped");

@@ -30,6 +30,11 @@ Examples:
   nexus-sidecar connection test github
   nexus-sidecar connection test github --json | jq -r .user";
 
+pub(super) const REFRESH: &str = "\
+Examples:
+  nexus-sidecar connection refresh github
+  nexus-sidecar connection refresh github --json | jq .refreshed";
+
 pub(super) const DELETE: &str = "\
 Examples:
   nexus-sidecar connection delete github

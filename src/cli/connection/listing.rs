@@ -11,7 +11,7 @@ use crate::cli::output::columns;
 use crate::config::Provider;
 use crate::model::Binding;
 
-const HEADINGS: [&str; 7] = ["NAME", "PROVIDER", "STATE", "STRATEGY", "HOSTS", "VERSION", "EXPIRES"];
+const HEADINGS: [&str; 8] = ["NAME", "PROVIDER", "STATE", "STRATEGY", "HOSTS", "VERSION", "EXPIRES", "REFRESH"];
 
 /// A table, one line a connection.
 pub(super) fn table(connections: &[Connection]) -> String {
@@ -20,19 +20,48 @@ pub(super) fn table(connections: &[Connection]) -> String {
     columns(&rows)
 }
 
-fn cells(connection: &Connection) -> [String; 7] {
+fn cells(connection: &Connection) -> [String; 8] {
     let mut strategies: Vec<&str> = connection.bindings.iter().map(|binding| binding.strategy.kind()).collect();
     strategies.dedup();
     let hosts: Vec<String> = connection.bindings.hosts().map(ToString::to_string).collect();
     [
         connection.name.to_string(),
         connection.provider.clone().unwrap_or_else(|| "-".to_owned()),
-        connection.state.as_str().to_owned(),
+        state(connection),
         strategies.join(","),
         hosts.join(","),
         connection.version.to_string(),
         connection.expires_at.map_or_else(|| "-".to_owned(), moment),
+        connection.refresh_at.map_or_else(|| "-".to_owned(), moment),
     ]
+}
+
+/// Its state, and why it is in it.
+pub(in crate::cli) fn state(connection: &Connection) -> String {
+    let state = connection.state.as_str();
+    connection.why.as_ref().map_or_else(|| state.to_owned(), |why| format!("{state}: {why}"))
+}
+
+/// What comes of such a word, for a person.
+pub(in crate::cli) fn meaning(why: &str) -> Option<&'static str> {
+    Some(match why {
+        "invalid_grant" => "its provider refuses the refresh token",
+        "misconfigured_client" => "its provider refuses the client: see its id, its secret and its endpoints",
+        "no_refresh_token" | "no_token_endpoint" => "there is nothing to renew it with",
+        "provider_changed" => "its provider has other endpoints or hosts now than when it was made",
+        "provider_deleted" => "its provider was deleted",
+        "unreadable" | "provider_unreadable" => "what is stored does not open: see nexus-sidecar authority doctor",
+        "unfinished" => "nobody gave consent in time",
+        "ended" => "its credentials have ended, and nothing renews them",
+        _ => return None,
+    })
+}
+
+/// What a refresh left, in some words.
+pub(super) fn after_refresh(connection: &Connection, refreshed: bool) -> String {
+    let comma = if refreshed { "," } else { "" };
+    let end = connection.expires_at.map(|end| format!(", expires {}", moment(end))).unwrap_or_default();
+    format!("{comma} version {}{end}", connection.version)
 }
 
 /// All that may be known of one connection, one fact a line.
@@ -41,7 +70,7 @@ pub(super) fn detail(connection: &Connection) -> String {
         ("name", connection.name.to_string()),
         ("id", connection.id.clone()),
         ("provider", connection.provider.clone().unwrap_or_else(|| "none".to_owned())),
-        ("state", connection.state.as_str().to_owned()),
+        ("state", state(connection)),
         ("version", connection.version.to_string()),
         ("fields", connection.field_names.join(", ")),
     ];
@@ -59,7 +88,16 @@ pub(super) fn detail(connection: &Connection) -> String {
     lines.push(("made", moment(connection.created_at)));
     lines.push(("changed", moment(connection.updated_at)));
     lines.push(("expires", connection.expires_at.map_or_else(|| "never".to_owned(), moment)));
+    lines.extend(connection.refresh_at.map(|at| ("refresh", moment(at) + &tries(connection))));
+    lines.extend(connection.why.as_deref().and_then(meaning).map(|meaning| ("why", meaning.to_owned())));
     lines.iter().map(|(name, value)| format!("{name:<9} {value}\n")).collect()
+}
+
+fn tries(connection: &Connection) -> String {
+    match connection.refresh_tries {
+        0 => String::new(),
+        tries => format!(", after {tries} tries that gave nothing"),
+    }
 }
 
 /// The same as JSON.
@@ -77,6 +115,9 @@ pub(super) fn as_json(connection: &Connection) -> Value {
         "created_at": moment(connection.created_at),
         "updated_at": moment(connection.updated_at),
         "expires_at": connection.expires_at.map(moment),
+        "why": connection.why,
+        "refresh_at": connection.refresh_at.map(moment),
+        "refresh_tries": connection.refresh_tries,
     })
 }
 
@@ -146,6 +187,9 @@ mod tests {
             created_at: at,
             updated_at: at,
             expires_at: None,
+            why: None,
+            refresh_at: None,
+            refresh_tries: 0,
             revocation: None,
         }
     }
@@ -158,6 +202,25 @@ mod tests {
         let column = lines[0].find("STATE").unwrap();
         assert!(lines[1..].iter().all(|line| line[column..].starts_with("active")), "{shown}");
         assert!(lines[2].contains("api.example.com,example.com"), "{shown}");
+    }
+
+    #[test]
+    fn who_waits_for_a_person_says_why_and_who_is_renewed_says_when() {
+        let at = connection("a").created_at;
+        let waits = Connection { state: State::Attention, why: Some("invalid_grant".into()), ..connection("a") };
+        assert!(table(std::slice::from_ref(&waits)).contains("attention: invalid_grant"));
+        assert!(detail(&waits).contains("why       its provider refuses the refresh token"), "{}", detail(&waits));
+        let renewed = Connection { refresh_at: Some(at), refresh_tries: 2, ..connection("a") };
+        assert!(table(std::slice::from_ref(&renewed)).trim_end().ends_with("2027-01-15T08:00:00Z"));
+        assert!(detail(&renewed).contains("refresh   2027-01-15T08:00:00Z, after 2 tries that gave nothing"));
+        assert_eq!(
+            (as_json(&waits)["why"].as_str(), as_json(&renewed)["refresh_tries"].as_u64()),
+            (Some("invalid_grant"), Some(2))
+        );
+        assert_eq!(
+            after_refresh(&Connection { expires_at: Some(at), ..connection("a") }, true),
+            ", version 2, expires 2027-01-15T08:00:00Z"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::report::Finding;
 use crate::authority::{Authority, Connection, State};
+use crate::cli::connection::listing::{meaning, state};
 use crate::cli::store;
 use crate::config::{Config, KeySource};
 use crate::model::{ConnectionName, HostPattern};
@@ -33,9 +34,9 @@ pub(super) fn look(config: &Config, policy: Option<&Policy>, clock: &Arc<dyn Clo
         Vec::new()
     };
     found.extend(key(config));
-    if let Some(policy) = policy {
-        found.extend(borrowed(config, policy, &connections, clock.wall()));
-    }
+    let named = policy.map(|policy| borrowed(config, policy, &connections, clock.wall()));
+    found.extend(waiting(&connections, named.as_deref().unwrap_or_default()));
+    found.extend(named.unwrap_or_default());
     found
 }
 
@@ -85,6 +86,25 @@ fn borrowed(config: &Config, policy: &Policy, connections: &[Connection], now: S
     each.collect()
 }
 
+/// Those that wait for a person, though no rule borrows them.
+fn waiting(connections: &[Connection], told: &[Finding]) -> Vec<Finding> {
+    let waits = connections.iter().filter(|connection| connection.state == State::Attention);
+    let found = waits.map(|connection| {
+        let said = format!("it is {}, so that nothing is lent", state(connection));
+        Finding::warn(&format!("connection {}", connection.name), said).then(renewal(connection))
+    });
+    found.filter(|finding| !told.iter().any(|other| other.of == finding.of)).collect()
+}
+
+fn renewal(connection: &Connection) -> String {
+    let name = &connection.name;
+    let why = connection.why.as_deref().and_then(meaning).map(|meaning| format!("{meaning}; ")).unwrap_or_default();
+    match connection.state {
+        State::Revoked | State::Pending => format!("nexus-sidecar connection show {name}; delete it and add it again"),
+        _ => format!("{why}nexus-sidecar connection set {name} gives it new credentials"),
+    }
+}
+
 fn judge<'p>(
     of: &str,
     connection: &Connection,
@@ -93,11 +113,16 @@ fn judge<'p>(
 ) -> Finding {
     let name = &connection.name;
     if connection.state != State::Active {
-        return Finding::fail(of, format!("it is {}, so that nothing is lent", connection.state.as_str()))
-            .then(format!("nexus-sidecar connection show {name}; delete it and add it again"));
+        return Finding::fail(of, format!("it is {}, so that nothing is lent", state(connection)))
+            .then(renewal(connection));
     }
     let renew = format!("nexus-sidecar connection set {name} --expires-at TIME, with a new credential");
-    if let Some(end) = connection.expires_at {
+    if let (Some(end), Some(_)) = (connection.expires_at, connection.refresh_at) {
+        if end <= now {
+            let said = format!("its credentials have ended, and {} tries gave no new ones", connection.refresh_tries);
+            return Finding::fail(of, said).then(format!("nexus-sidecar connection refresh {name} says why"));
+        }
+    } else if let Some(end) = connection.expires_at {
         match end.duration_since(now) {
             Err(_) => return Finding::fail(of, "it has expired, so that nothing is lent").then(renew),
             Ok(left) if left < SOON => {
@@ -140,6 +165,9 @@ mod tests {
             created_at: at,
             updated_at: at,
             expires_at: ends.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)),
+            why: None,
+            refresh_at: None,
+            refresh_tries: 0,
             revocation: None,
         };
         judge("c", &connection, [("r", &HostPattern::parse(host).unwrap())].into_iter(), at)

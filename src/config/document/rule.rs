@@ -216,7 +216,7 @@ fn protocol(node: &Node, findings: &mut Findings) -> Option<Located<Protocol>> {
 
 /// A network. A wide one may contain a metadata address (169.254.169.254 and its kin); `dial`
 /// admits such an address only through an exact /32 or /128.
-pub(super) fn network(node: &Node, findings: &mut Findings) -> Option<Located<IpNet>> {
+pub(in crate::config) fn network(node: &Node, findings: &mut Findings) -> Option<Located<IpNet>> {
     let text = node.text(findings)?;
     let Ok(network) = text.parse::<IpNet>() else {
         let advice = match text.parse::<std::net::IpAddr>() {
@@ -227,7 +227,7 @@ pub(super) fn network(node: &Node, findings: &mut Findings) -> Option<Located<Ip
         return None;
     };
     if network.prefix_len() == 0 {
-        findings.with(node, format!("{text} is every address: name the networks that this rule needs"));
+        findings.with(node, format!("{text} is every address: name the networks that are needed"));
         return None;
     }
     if network.trunc() != network {

@@ -25,6 +25,7 @@ const KNOWN: &[&str] = &[
     "authority.limits.leases",
     "authority.limits.unauthenticated",
     "authority.limits.connections",
+    "authority.networks,",
     "ca.dir",
     "upstream.ca_files,",
     "upstream.hosts.*",

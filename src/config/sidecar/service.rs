@@ -4,8 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::access::{self, AccessConfig};
 use super::reader::Reader;
+use crate::config::document::network;
 use crate::config::units;
 use crate::config::yaml::{Content, Fields, Node};
 
@@ -22,6 +25,9 @@ pub struct ServiceConfig {
     pub limits: ServiceLimits,
     /// Who may use it, beside the keys of the store.
     pub access: AccessConfig,
+    /// Networks beside the public ones where it may call what providers name, such as token
+    /// endpoints; the embedded Authority too.
+    pub networks: Vec<IpNet>,
 }
 
 /// `authority.tls:`
@@ -60,7 +66,8 @@ pub struct Rate {
 impl Default for ServiceConfig {
     fn default() -> Self {
         let listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 14110))];
-        Self { listen, tls: None, cleartext: false, limits: ServiceLimits::default(), access: AccessConfig::default() }
+        let (limits, access) = (ServiceLimits::default(), AccessConfig::default());
+        Self { listen, tls: None, cleartext: false, limits, access, networks: Vec::new() }
     }
 }
 
@@ -87,6 +94,10 @@ pub(super) fn read(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> ServiceC
         limits(node, &mut service.limits, reader);
     }
     service.access = access::read(fields, reader);
+    let networks = fields.get("networks").map(|node| node.one_or_list(reader.findings));
+    for node in networks.into_iter().flatten() {
+        service.networks.extend(network(node, reader.findings).map(|network| network.value));
+    }
     service
 }
 

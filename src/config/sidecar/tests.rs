@@ -96,7 +96,14 @@ fn every_key_is_read() {
     let listen = vec!["0.0.0.0:14110".parse().unwrap(), "[::1]:14110".parse().unwrap()];
     assert_eq!(
         config.service,
-        ServiceConfig { listen, tls: Some(tls), cleartext: true, limits, access: AccessConfig::default() }
+        ServiceConfig {
+            listen,
+            tls: Some(tls),
+            cleartext: true,
+            limits,
+            access: AccessConfig::default(),
+            networks: vec![]
+        }
     );
     assert_eq!(config.upstream.ca_files, [folder.join("extra.pem")]);
     assert_eq!(config.upstream.hosts[&Host::parse("api.test").unwrap()].to_string(), "127.0.0.2");
@@ -244,8 +251,13 @@ fn what_the_authority_asks() {
         "listen: [127.0.0.1:1, '[::1]:1']",
         "listen: 0.0.0.0:1, cleartext: true",
         "listen: 0.0.0.0:1, tls: { cert_file: c, key_file: k }",
+        "networks: [10.0.0.0/8, '::1/128']",
     ] {
         assert_eq!(complain(good), "", "{good}");
+    }
+    assert_eq!(load("version: 1\nauthority: { networks: 10.0.0.0/8 }").unwrap().service.networks.len(), 1);
+    for bad in ["0.0.0.0/0", "10.1.0.0/8", "10.0.0.1", "here"] {
+        assert!(load(&format!("version: 1\nauthority: {{ networks: {bad} }}")).is_err(), "{bad}");
     }
     assert!(complain("listen: [127.0.0.1:1, 0.0.0.0:2]").contains("in the clear on 0.0.0.0:2"));
 }

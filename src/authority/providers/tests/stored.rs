@@ -184,7 +184,7 @@ fn a_connection_pins_its_provider() {
     let before = row(&authority, &id);
     let (end, renewed) = (before.expires_at.unwrap(), before.refresh_at.unwrap());
     assert_eq!(end, NOW + 3600);
-    assert!((end - 900..=end - 720).contains(&renewed), "{renewed}");
+    assert!((end - 1080..=end - 720).contains(&renewed), "{renewed}");
     assert!(before.endpoints.as_ref().unwrap().contains("https://acme.example/token"));
     // What does not touch it leaves it alone.
     let changed = authority.patch_provider(&made.id, members(json!({"scopes": [], "params": {"x": 1}}))).unwrap();
