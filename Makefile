@@ -1,12 +1,13 @@
 # make check          formatting, lints, unit and integration tests, documentation: Rust alone
 # make test           everything, installing what it needs; ends with seconds per step
 # make bench          the macro benchmark
+# make soak           the store's writer killed 200 times; SEED=N repeats a run
 # make clients        real clients through `run`; one of them: make clients ONLY=curl
 # make dist           the release: a static binary and what belongs to it, into target/dist
 # make dist-check     the release as a new user meets it, in an empty root
 # make first-hour     the same with the binary of `make release`
 # make install-tools  what `clients` needs: packages, Python, JavaScript runtimes, Go, an S3 server
-.PHONY: check fmt lint unit doc test release demo demo-tamper clients bench bench-seed dist dist-check first-hour \
+.PHONY: check fmt lint unit doc test release demo demo-tamper clients bench bench-seed soak soak-seed dist dist-check first-hour \
   install-tools
 
 SIDECAR := target/release/nexus-sidecar
@@ -34,7 +35,7 @@ doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
 test:
-	.ci/ledger install-tools check release demo demo-tamper first-hour clients bench-seed
+	.ci/ledger install-tools check release demo demo-tamper first-hour clients bench-seed soak-seed
 
 release:
 	cargo build --release
@@ -54,6 +55,12 @@ bench:
 
 bench-seed:
 	cargo bench --bench macro -- --short
+
+soak:
+	NEXUS_TESTS_NEED_STRACE=1 cargo test --test soak -- --kills 200 $(if $(SEED),--seed $(SEED))
+
+soak-seed:
+	NEXUS_TESTS_NEED_STRACE=1 cargo test --test soak -- --kills 20 $(if $(SEED),--seed $(SEED))
 
 dist:
 	dist/build.sh

@@ -22,6 +22,7 @@ need perl perl
 need npm npm
 need go golang-go
 need cc gcc
+need strace strace
 [ -x "$python" ] || missing+=(python3)
 "$python" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 perl -MIO::Socket::SSL -e1 2>/dev/null || missing+=(libio-socket-ssl-perl)
