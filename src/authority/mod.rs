@@ -46,6 +46,7 @@ mod keys;
 mod lend;
 mod life;
 mod oauth2;
+mod policies;
 mod proof;
 mod providers;
 mod prune;
@@ -69,6 +70,7 @@ pub use grants::{Changed, Granted};
 pub use key::{KeyError, KeyReader, MasterKey, read_key};
 pub use keys::{ListedKey, NewKey};
 pub use life::NoSuchEdge;
+pub use policies::{PolicyError, PolicyVersion, check_policy};
 pub use proof::{StoreHead, StoreReport};
 pub use providers::{
     Definition, Difference, Plan, Profile, ProfileError, ProviderChange, ProviderError, Registered, SecretChange, Step,

@@ -7,6 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use super::chain::{Chain, Line};
 use super::event::{Event, News};
@@ -28,7 +29,7 @@ pub(super) struct Recorder {
 /// The thread is started by the first change: who only reads has none.
 enum Way {
     Idle(Writer),
-    Running(Sender<Box<dyn Task>>),
+    Running(Sender<Box<dyn Task>>, JoinHandle<()>),
     Broken,
 }
 
@@ -79,12 +80,12 @@ impl Recorder {
             let (tasks, inbox) = mpsc::channel();
             let thread = std::thread::Builder::new().name("recorder".into());
             match thread.spawn(move || writer.run(&inbox)) {
-                Ok(_) => *way = Way::Running(tasks),
+                Ok(thread) => *way = Way::Running(tasks, thread),
                 Err(error) => tracing::error!(%error, "cannot start the thread that writes the store"),
             }
         }
         let refused = match &*way {
-            Way::Running(tasks) => tasks.send(task).err().map(|mpsc::SendError(task)| task),
+            Way::Running(tasks, _) => tasks.send(task).err().map(|mpsc::SendError(task)| task),
             Way::Idle(_) | Way::Broken => Some(task),
         };
         drop(way);
@@ -104,6 +105,19 @@ impl Recorder {
         E: From<StoreError> + Send + 'static,
     {
         self.submit(Box::new(Change { whose, job: Some(job), result: None, reply }));
+    }
+}
+
+impl Drop for Recorder {
+    /// Waits for the thread, so that the store is closed in order: SQLite then moves its log into the
+    /// file, which would otherwise change under the next one who only looks.
+    fn drop(&mut self) {
+        let way = self.way.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Way::Running(tasks, thread) = std::mem::replace(way, Way::Broken) {
+            drop(tasks);
+            // A panic of the thread was logged where it happened.
+            let _ = thread.join();
+        }
     }
 }
 

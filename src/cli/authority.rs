@@ -18,6 +18,7 @@ use crate::telemetry::SystemClock;
 mod agent;
 mod allow;
 mod key;
+mod policy;
 mod serve;
 
 const EXAMPLES: &str = "\
@@ -49,6 +50,7 @@ enum Command {
     Key(key::Args),
     Agent(agent::Args),
     Allow(allow::Args),
+    Policy(policy::Args),
 }
 
 /// Runs the command and answers its exit code.
@@ -59,6 +61,7 @@ pub(super) fn run(args: Args) -> ExitCode {
         Command::Key(args) => key::execute(config, args),
         Command::Agent(args) => agent::execute(config, args),
         Command::Allow(args) => allow::execute(config, &args),
+        Command::Policy(args) => policy::execute(config, args),
     };
     finish(done.map(|()| ExitCode::SUCCESS))
 }

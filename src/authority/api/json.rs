@@ -56,6 +56,14 @@ impl Members {
         }
     }
 
+    /// A whole number, if it is there.
+    pub(in crate::authority) fn number_or_none(&mut self, name: &str) -> Result<Option<u64>, Problem> {
+        match self.members.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => value.as_u64().map(Some).ok_or_else(|| self.wrong(name, "must be a whole number from 0")),
+        }
+    }
+
     /// True or false; `otherwise` where it is left out.
     pub(in crate::authority) fn flag(&mut self, name: &str, otherwise: bool) -> Result<bool, Problem> {
         match self.members.remove(name) {

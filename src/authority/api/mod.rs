@@ -19,6 +19,7 @@ mod lease;
 mod metrics;
 mod openapi;
 mod page;
+mod policy;
 mod problem;
 mod providers;
 mod rate;

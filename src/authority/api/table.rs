@@ -1,13 +1,14 @@
 //! The endpoints, each once.
 
 use super::endpoint::Endpoint;
-use super::{connections, lease, providers, service, token};
+use super::{connections, lease, policy, providers, service, token};
 
 /// All of them. Router, scope check, document and tests read this and nothing else.
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut all = Vec::new();
     all.extend(lease::endpoints());
     all.extend(token::endpoints());
+    all.extend(policy::endpoints());
     all.extend(service::endpoints());
     all.extend(providers::endpoints());
     all.extend(connections::endpoints());

@@ -67,7 +67,15 @@ pub(super) fn endpoints() -> [Endpoint; 5] {
             ],
             ..base(Method::POST, "addConnection", "Makes a connection with its credentials", add)
         },
-        base(Method::GET, "showConnection", "Shows a connection", show),
+        Endpoint {
+            handler: Handler::Blocks(&[Role::Admin, Role::Sidecar, Role::Agent], show),
+            ..base(
+                Method::GET,
+                "showConnection",
+                "Shows a connection: an agent's own to its sidecar and to itself",
+                show,
+            )
+        },
         Endpoint {
             body: Some(CHANGE),
             answers: vec![
@@ -92,7 +100,8 @@ fn list(call: &Call, caller: &Principal) -> Result<Answer, Problem> {
 }
 
 fn show(call: &Call, caller: &Principal) -> Result<Answer, Problem> {
-    Ok(Answer::json(&view(&call.authority(caller).show(&named(call)?)?)))
+    let found = call.authority(caller).seen(named(call)?.as_str(), &caller.sight())?;
+    found.map(|found| Answer::json(&view(&found))).ok_or_else(super::token::no_such_connection)
 }
 
 fn add(call: &Call, caller: &Principal) -> Result<Answer, Problem> {

@@ -4,6 +4,7 @@ mod connections;
 mod frame;
 mod leases;
 mod limits;
+mod policies;
 mod providers;
 mod scopes;
 mod shapes;
