@@ -1,4 +1,5 @@
-# make check          formatting, lints, unit and integration tests, documentation: Rust alone
+# make check          formatting, lints, unit and integration tests, documentation: Rust alone (tests
+#                     of the PostgreSQL store say so and pass where that is not installed)
 # make test           everything, installing what it needs; ends with seconds per step
 # make bench          the macro benchmark
 # make soak           the store's writer killed 200 times; SEED=N repeats a run
@@ -6,7 +7,7 @@
 # make dist           the release: a static binary and what belongs to it, into target/dist
 # make dist-check     the release as a new user meets it, in an empty root
 # make first-hour     the same with the binary of `make release`
-# make install-tools  what `clients` needs: packages, Python, JavaScript runtimes, Go, an S3 server
+# make install-tools  what `test` needs: packages, Python, JavaScript runtimes, Go, PostgreSQL, an S3 server
 .PHONY: check fmt lint unit doc test release demo demo-tamper clients bench bench-seed soak soak-seed dist dist-check first-hour \
   install-tools
 
@@ -35,7 +36,7 @@ doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
 test:
-	.ci/ledger install-tools check release demo demo-tamper first-hour clients bench-seed soak-seed
+	NEXUS_TESTS_NEED_POSTGRES=1 .ci/ledger install-tools check release demo demo-tamper first-hour clients bench-seed soak-seed
 
 release:
 	cargo build --release

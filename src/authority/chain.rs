@@ -83,7 +83,8 @@ impl Chain {
     }
 
     fn read_or_begin(&self, tx: &mut dyn Transaction, now: i64) -> Result<Head, StoreError> {
-        let sql = "SELECT sequence, mac FROM instances WHERE id = $1";
+        // A commit that nobody answered for may still be under way: its lock is waited for.
+        let sql = "SELECT sequence, mac FROM instances WHERE id = $1 FOR UPDATE";
         if let Some(row) = tx.row(sql, &[self.instance.as_str().into()])? {
             return Ok(Head { sequence: row.int(0)?, mac: row.bytes(1)?.to_vec() });
         }

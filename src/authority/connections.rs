@@ -155,7 +155,11 @@ impl Authority {
             if let Some(provider) = &provider {
                 still(work.tx(), &row, provider)?;
             }
-            row.put(work.tx())?;
+            row.put(work.tx()).map_err(|error| match error {
+                // Somebody else was faster.
+                StoreError::Taken { .. } => ConnectionError::Exists(new.name),
+                error => error.into(),
+            })?;
             work.record(Record::new("connection.added").connection(&row.id, &row.name));
             work.announce(News::new("connection.changed").connection(&row.id, &row.name));
             Ok(row)

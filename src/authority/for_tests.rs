@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::event::Event;
 use super::rows::ConnectionRow;
 use super::store::StoreError;
+use super::store::for_tests::store_in;
 use super::{Authority, MasterKey, NewConnection};
 use crate::config::{AuthorityConfig, KeySource};
 use crate::model::{Binding, ConnectionName, Fields, HostPattern, Secret, Strategy};
@@ -34,7 +35,11 @@ impl Fixture {
     }
 
     fn over(folder: Arc<tempfile::TempDir>, clock: Arc<TestClock>) -> Self {
-        let config = AuthorityConfig { data_dir: folder.path().to_owned(), key: KeySource::Passphrase };
+        let config = AuthorityConfig {
+            data_dir: folder.path().to_owned(),
+            key: KeySource::Passphrase,
+            store: store_in(folder.path()),
+        };
         let key = MasterKey::new(Secret::new([7; 32]));
         let authority = Authority::open(&config, &key, Arc::<TestClock>::clone(&clock)).unwrap();
         Self { authority, clock, folder }

@@ -92,7 +92,7 @@ use lend::{Desk, EmbeddedSource};
 use recorder::{Recorder, Work};
 use refresh::Issuer;
 use rows::{meta, set_meta};
-use store::{Intent, Sqlite, Store, Transaction};
+use store::{Intent, Store, Transaction};
 use vault::{MasterSeal, Vault, VaultError};
 
 /// The Authority, as somebody in one workspace uses it. A clone is another handle on the same.
@@ -136,7 +136,7 @@ pub enum AuthorityError {
 impl Authority {
     /// Tells whether there is a store. `open` makes one; whoever only looks should ask first.
     pub fn has_store(config: &AuthorityConfig) -> bool {
-        Sqlite::is_in(&config.data_dir)
+        store::is_there(config)
     }
 
     /// Opens the store of a configuration, made on first use, with its master key.
@@ -155,8 +155,7 @@ impl Authority {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, AuthorityError> {
         let (check, ca) = (sealer(key, others, Purpose::Check)?, sealer(key, others, Purpose::Ca)?);
-        let (store, made) = Sqlite::open(&config.data_dir)?;
-        let store: Arc<dyn Store> = Arc::new(store);
+        let (store, made) = store::open(config)?;
         check_key(&*store, &check)?;
         let seal = |key: &MasterKey| Ok(MasterSeal { id: key.id()?, wrap: key.derive(Purpose::Vault)? });
         let others = others.iter().map(seal).collect::<Result<_, SealError>>()?;

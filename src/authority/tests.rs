@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 
 use super::*;
+use crate::authority::store::for_tests::{edit, store_in};
 use crate::config::KeySource;
 use crate::lease::{Ask, FieldError, LendError, Loan};
 use crate::model::{Binding, ConnectionName, Fields, Host, HostPattern, Secret, Strategy, Workspace};
@@ -12,7 +13,7 @@ use crate::telemetry::TestClock;
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 
 pub(super) fn open_with(folder: &Path, key: u8) -> Result<(Authority, Arc<TestClock>), AuthorityError> {
-    let config = AuthorityConfig { data_dir: folder.to_owned(), key: KeySource::Passphrase };
+    let config = AuthorityConfig { data_dir: folder.to_owned(), key: KeySource::Passphrase, store: store_in(folder) };
     let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + NOW));
     Authority::open(&config, &MasterKey::new(Secret::new([key; 32])), clock.clone()).map(|opened| (opened, clock))
 }
@@ -173,10 +174,7 @@ async fn a_row_that_was_edited_is_unusable() {
     authority.add(bearer("a", "ta")).unwrap();
     authority.add(bearer("b", "tb")).unwrap();
     let source = authority.source();
-    let edit = |sql: &str| {
-        let database = rusqlite::Connection::open(authority.store_name()).unwrap();
-        assert_eq!(database.execute(sql, []).unwrap(), 1);
-    };
+    let edit = |sql| assert_eq!(edit(&*authority.desk.store, sql), 1);
     edit("UPDATE connections SET bindings = replace(bindings, 'api.example.com', 'evil.example') WHERE name = 'a'");
     assert!(matches!(lend(&*source, "a").await, Err(LendError::Unusable { .. })));
     assert!(matches!(authority.set(&name("a"), Fields::new(), None), Err(ConnectionError::Sealed { .. })));

@@ -106,7 +106,7 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
     // With a policy of its own, it goes by that to its end.
     config.policy_of_authority = pushed.is_some();
     let InMemory { connections, variables: mut sources } = fields::read(&args.fields, &policy)?;
-    sources.extend(config.authority.key.variable());
+    sources.extend(config.authority.variables());
     let withheld = Withheld::new(args.keep.clone(), sources)?;
     let ground = start::ground(&config)?;
     let log = start::log_to_file(args.log.as_deref(), &config.log)?;

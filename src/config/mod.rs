@@ -25,8 +25,9 @@ pub use problem::{At, Located, Problem, Problems};
 pub use secret_file::secret_line;
 pub use sidecar::{
     ANONYMOUS, AccessConfig, AgentConfig, AgentsFrom, AuditConfig, AuditMode, AuthorityConfig, ClientConfig,
-    ClientName, Config, IssuerConfig, KeysFrom, Limits, Listen, LogConfig, LogFormat, Rate, RemoteConfig, ScopeConfig,
-    ServiceConfig, ServiceLimits, ServiceTls, Timeouts, UpstreamConfig,
+    ClientName, Config, IssuerConfig, KeysFrom, Limits, Listen, LogConfig, LogFormat, PasswordSource, PostgresConfig,
+    PostgresPlace, Rate, RemoteConfig, ScopeConfig, ServiceConfig, ServiceLimits, ServiceTls, StoreConfig, Timeouts,
+    UpstreamConfig,
 };
 pub use units::time as duration;
 pub use watch::FileSet;

@@ -19,7 +19,7 @@ use crate::audit::Audit;
 use crate::authority::{Authority, MasterKey, NewConnection};
 use crate::config::{
     AuditConfig, AuditMode, AuthorityConfig, Config, Document, KeySource, Limits, Listen, LogConfig, ServiceConfig,
-    Timeouts, UpstreamConfig,
+    StoreConfig, Timeouts, UpstreamConfig,
 };
 use crate::identity::Gate;
 use crate::model::{Binding, ConnectionName, Fields, HostPattern, Secret, Strategy};
@@ -100,7 +100,7 @@ fn config(folder: &Path, services: &Services) -> Result<Config, DemoError> {
     Ok(Config {
         file: None,
         listen: Listen { proxy: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], ..Listen::default() },
-        authority: AuthorityConfig { key: KeySource::File(data_dir.join("key")), data_dir },
+        authority: AuthorityConfig { key: KeySource::File(data_dir.join("key")), store: StoreConfig::Sqlite, data_dir },
         service: ServiceConfig::default(),
         remote: None,
         ca_dir: folder.join("ca"),

@@ -10,6 +10,7 @@ mod address;
 mod call;
 mod client;
 mod connect;
+mod database;
 mod error;
 #[cfg(test)]
 pub(crate) mod for_tests;
@@ -34,6 +35,7 @@ use crate::tls::Roots;
 
 pub use address::Kind;
 pub use call::{Answer, Call, CallError, Caller, Kept, Line, Streamed};
+pub use database::DatabaseStream;
 pub use error::{DialError, Stage};
 pub use names::resolve_without_plugins;
 pub use probe::probe;

@@ -9,7 +9,7 @@ use rcgen::{
     SanType,
 };
 use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::OffsetDateTime;
 
 use super::ca::DAY;
@@ -43,14 +43,26 @@ impl Zone {
         &self.pem
     }
 
-    /// A server of this name, whose certificate is valid for the two days around `at`.
-    pub(crate) fn server(&self, host: &str, at: SystemTime) -> ServerConfig {
+    /// The certificate and the key of a server of this name, as PEM, valid as `server` has them.
+    pub(crate) fn pair(&self, host: &str, at: SystemTime) -> (String, String) {
         let key = KeyPair::generate().unwrap();
+        let mut text = String::new();
+        pem::push_certificate(&mut text, &self.leaf(host, at, &key));
+        (text, key.serialize_pem())
+    }
+
+    fn leaf(&self, host: &str, at: SystemTime, key: &KeyPair) -> CertificateDer<'static> {
         let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
         params.not_before = OffsetDateTime::from(at - DAY);
         params.not_after = OffsetDateTime::from(at + DAY);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let der = params.signed_by(&key, &self.issuer).unwrap().der().clone();
+        params.signed_by(key, &self.issuer).unwrap().der().clone()
+    }
+
+    /// A server of this name, whose certificate is valid for the two days around `at`.
+    pub(crate) fn server(&self, host: &str, at: SystemTime) -> ServerConfig {
+        let key = KeyPair::generate().unwrap();
+        let der = self.leaf(host, at, &key);
         let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what tests/clients needs, into target/ where it can, by apt where it must. Each part is
+# Installs what tests/clients and the tests of the PostgreSQL store need, into target/ where it can, by apt where it must. Each part is
 # skipped when it is already there, so that a second run costs a second.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -26,6 +26,7 @@ need strace strace
 [ -x "$python" ] || missing+=(python3)
 "$python" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 perl -MIO::Socket::SSL -e1 2>/dev/null || missing+=(libio-socket-ssl-perl)
+compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" != 0 ]; then

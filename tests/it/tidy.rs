@@ -28,9 +28,11 @@ const LAYERS: [&str; 20] = [
 ];
 
 /// What appears only in these places, and why it would be wrong elsewhere.
-const FENCES: [(&str, &[&str]); 15] = [
+const FENCES: [(&str, &[&str]); 17] = [
     ("hyper::server", &["proxy/", "authority/api/", "demo/"]),
     ("TcpStream::connect", &["dial/"]),
+    ("UnixStream::connect", &["dial/"]),
+    ("tokio_postgres::", &["authority/store/postgres/"]),
     ("rcgen::", &["tls/"]),
     ("use aws_sigv4::", &["sign/"]),
     ("serde_yaml::", &["config/"]),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
+use crate::authority::store::for_tests::store_in;
 use crate::authority::{Changed, Granted, MasterKey, NewConnection, event::Event};
 use crate::config::{AuthorityConfig, KeySource};
 use crate::model::{Binding, ConnectionName, Fields, HostPattern, Strategy};
@@ -13,7 +14,7 @@ use crate::telemetry::{Clock as _, TestClock};
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 
 fn open(folder: &Path) -> (Authority, Arc<TestClock>) {
-    let config = AuthorityConfig { data_dir: folder.to_owned(), key: KeySource::Passphrase };
+    let config = AuthorityConfig { data_dir: folder.to_owned(), key: KeySource::Passphrase, store: store_in(folder) };
     let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + NOW));
     (Authority::open(&config, &MasterKey::new(Secret::new([7; 32])), clock.clone()).unwrap(), clock)
 }

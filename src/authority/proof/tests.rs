@@ -4,12 +4,17 @@ use std::time::{Duration, SystemTime};
 use super::*;
 use crate::authority::MasterKey;
 use crate::authority::record::Record;
+use crate::authority::store::for_tests::{edit, store_in};
 use crate::config::{AuthorityConfig, KeySource};
 use crate::telemetry::TestClock;
 
 fn fixture() -> (tempfile::TempDir, Authority) {
     let folder = tempfile::tempdir().unwrap();
-    let config = AuthorityConfig { data_dir: folder.path().to_owned(), key: KeySource::Passphrase };
+    let config = AuthorityConfig {
+        data_dir: folder.path().to_owned(),
+        key: KeySource::Passphrase,
+        store: store_in(folder.path()),
+    };
     let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
     let authority = Authority::open(&config, &MasterKey::new(Secret::new([7; 32])), clock).unwrap();
     for number in 0..5 {
@@ -75,7 +80,7 @@ fn every_tampering_is_found() {
     for (what, sql, said) in tamperings {
         let (_folder, authority) = fixture();
         let heads = authority.verify_audit(&[]).unwrap().heads;
-        rusqlite::Connection::open(authority.store_name()).unwrap().execute_batch(sql).unwrap();
+        edit(&*authority.desk.store, sql);
         let found = findings(&authority, &[]);
         assert!(found.iter().any(|finding| finding.contains(said)), "{what}: {found:?}");
         assert!(!findings(&authority, &heads).is_empty(), "{what}");
@@ -87,7 +92,7 @@ fn an_instance_that_is_gone_whole_is_missed_by_a_head_alone() {
     let (_folder, authority) = fixture();
     let heads = authority.verify_audit(&[]).unwrap().heads;
     let sql = "DELETE FROM audit; DELETE FROM instances";
-    rusqlite::Connection::open(authority.store_name()).unwrap().execute_batch(sql).unwrap();
+    edit(&*authority.desk.store, sql);
     assert_eq!(findings(&authority, &[]), [""; 0]);
     assert!(findings(&authority, &heads)[0].contains("is gone"));
 }

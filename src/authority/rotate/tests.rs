@@ -3,13 +3,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::authority::store::for_tests::{edit, store_in};
 use crate::authority::{MasterKey, NewConnection};
 use crate::config::{AuthorityConfig, KeySource};
 use crate::model::{Binding, ConnectionName, Fields, HostPattern, Secret, Strategy};
 use crate::telemetry::TestClock;
 
 fn open(folder: &Path, key: u8, others: &[u8]) -> Result<Authority, AuthorityError> {
-    let config = AuthorityConfig { data_dir: folder.to_owned(), key: KeySource::Passphrase };
+    let config = AuthorityConfig { data_dir: folder.to_owned(), key: KeySource::Passphrase, store: store_in(folder) };
     let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
     let master = |byte| MasterKey::new(Secret::new([byte; 32]));
     let others: Vec<_> = others.iter().map(|other| master(*other)).collect();
@@ -74,10 +75,7 @@ fn what_opens_under_no_key_is_counted_and_keeps_the_old_key_known() {
     let old = open(folder.path(), 1, &[]).unwrap();
     add(&old, 1);
     add(&old, 2);
-    rusqlite::Connection::open(old.store_name())
-        .unwrap()
-        .execute("UPDATE connections SET wrapped_key = X'00' WHERE name = 'c1'", [])
-        .unwrap();
+    edit(&*old.desk.store, "UPDATE connections SET wrapped_key = substr(wrapped_key, 1, 1) WHERE name = 'c1'");
     let new = open(folder.path(), 2, &[1]).unwrap();
     assert_eq!(new.rotate_key(|_| {}).unwrap(), Rotated { rows: 1, unusable: 1 });
     assert!(matches!(open(folder.path(), 2, &[]), Err(AuthorityError::OtherKey { .. })));

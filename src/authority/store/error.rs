@@ -61,6 +61,12 @@ pub enum StoreError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// Somebody else made a row of the same name at the same time, or before.
+    #[error("the store {name} holds something of that name already")]
+    Taken {
+        /// The store.
+        name: String,
+    },
     /// What one of ours never writes.
     #[error("a column of the store ({column}) should be {wanted}, and is {found}")]
     Column {

@@ -6,23 +6,54 @@
 //! first use, numbers are 64 bits, flags are 0 and 1, moments are seconds since 1970, and
 //! ` FOR UPDATE` may stand at the very end, ` FOR UPDATE SKIP LOCKED` anywhere. Everything here blocks, and is never called on a thread that serves others.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
+
+use crate::config::{AuthorityConfig, StoreConfig};
 
 mod error;
+#[cfg(test)]
+pub(super) mod for_tests;
 mod hints;
+mod postgres;
 mod schema;
 mod sqlite;
 mod steps;
+#[cfg(test)]
+mod suite;
 mod value;
 mod watcher;
 
 pub use error::StoreError;
 pub(super) use hints::Hints;
+pub(super) use postgres::Postgres;
 pub(super) use sqlite::Sqlite;
 pub(super) use value::{Row, Value};
 
 /// The version of what a store holds.
 pub(super) const VERSION: u64 = steps::STEPS.len() as u64;
+
+/// Opens the store of a configuration, made on first use. The flag says whether it was made.
+pub(super) fn open(config: &AuthorityConfig) -> Result<(Arc<dyn Store>, bool), StoreError> {
+    Ok(match &config.store {
+        StoreConfig::Sqlite => {
+            let (store, made) = Sqlite::open(&config.data_dir)?;
+            (Arc::new(store), made)
+        }
+        StoreConfig::Postgres(postgres) => {
+            let (store, made) = Postgres::open(postgres)?;
+            (Arc::new(store), made)
+        }
+    })
+}
+
+/// Tells whether a configuration's store is there. A database that cannot be asked may be: whoever
+/// opens it learns why.
+pub(super) fn is_there(config: &AuthorityConfig) -> bool {
+    match &config.store {
+        StoreConfig::Sqlite => Sqlite::is_in(&config.data_dir),
+        StoreConfig::Postgres(postgres) => Postgres::is_there(postgres),
+    }
+}
 
 /// Where rows are kept.
 pub(super) trait Store: Send + Sync {

@@ -8,13 +8,14 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::StoreError;
 use super::sqlite::failed;
+use super::steps::Step;
 
 /// "nexs" in ASCII: what `file` and we recognise a store by.
 const APPLICATION_ID: i64 = 0x6e65_7873;
 
 /// Brings a store to the newest version that `migrations` know; a copy of an older one is put
 /// beside it first. Tells whether the store was new.
-pub(super) fn bring_up(database: &mut Connection, path: &Path, migrations: &[&str]) -> Result<bool, StoreError> {
+pub(super) fn bring_up(database: &mut Connection, path: &Path, migrations: &[Step]) -> Result<bool, StoreError> {
     let known = migrations.len() as u64;
     let newer = |found| StoreError::Newer { name: path.display().to_string(), found, known };
     match version(database, path)? {
@@ -36,7 +37,8 @@ pub(super) fn bring_up(database: &mut Connection, path: &Path, migrations: &[&st
         back_up(path, found)?;
     }
     for (index, sql) in (0_u64..).zip(migrations).skip_while(|(index, _)| *index < found) {
-        step.execute_batch(sql).map_err(|source| StoreError::Migrate {
+        let done = step.execute_batch(sql.sqlite).and_then(|()| step.execute_batch(sql.both));
+        done.map_err(|source| StoreError::Migrate {
             name: path.display().to_string(),
             to: index + 1,
             source: source.into(),
@@ -96,11 +98,11 @@ mod tests {
     fn an_older_store_is_copied_before_it_is_changed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
-        let one = "CREATE TABLE a (x INTEGER)";
-        assert!(bring_up(&mut open(&path), &path, &[one]).unwrap());
+        let one = || Step::alike("CREATE TABLE a (x INTEGER)");
+        assert!(bring_up(&mut open(&path), &path, &[one()]).unwrap());
         open(&path).execute("INSERT INTO a VALUES (7)", []).unwrap();
-        let two = "ALTER TABLE a ADD COLUMN y INTEGER DEFAULT 8";
-        assert!(!bring_up(&mut open(&path), &path, &[one, two]).unwrap());
+        let two = || Step::alike("ALTER TABLE a ADD COLUMN y INTEGER DEFAULT 8");
+        assert!(!bring_up(&mut open(&path), &path, &[one(), two()]).unwrap());
         let after: (i64, i64) =
             open(&path).query_row("SELECT x, y FROM a", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         assert_eq!(after, (7, 8));
@@ -110,16 +112,16 @@ mod tests {
         assert_eq!(version(&copy, &backup).unwrap(), 1);
         assert_eq!(copy.query_row("SELECT x FROM a", [], |row| row.get::<_, i64>(0)).unwrap(), 7);
         assert!(copy.query_row("SELECT y FROM a", [], |row| row.get::<_, i64>(0)).is_err());
-        assert!(!bring_up(&mut open(&path), &path, &[one, two]).unwrap());
+        assert!(!bring_up(&mut open(&path), &path, &[one(), two()]).unwrap());
     }
 
     #[test]
     fn a_migration_that_fails_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
-        let one = "CREATE TABLE a (x INTEGER)";
-        bring_up(&mut open(&path), &path, &[one]).unwrap();
-        let broken = bring_up(&mut open(&path), &path, &[one, "CREATE TABLE b (x INTEGER); NOT SQL"]);
+        let one = || Step::alike("CREATE TABLE a (x INTEGER)");
+        bring_up(&mut open(&path), &path, &[one()]).unwrap();
+        let broken = bring_up(&mut open(&path), &path, &[one(), Step::alike("CREATE TABLE b (x INTEGER); NOT SQL")]);
         assert!(matches!(broken, Err(StoreError::Migrate { to: 2, .. })));
         let database = open(&path);
         assert_eq!(version(&database, &path).unwrap(), 1);
@@ -130,7 +132,7 @@ mod tests {
     fn a_newer_store_and_somebody_elses_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
-        let steps = ["CREATE TABLE a (x INTEGER)", "CREATE TABLE b (x INTEGER)"];
+        let steps = ["CREATE TABLE a (x INTEGER)", "CREATE TABLE b (x INTEGER)"].map(Step::alike);
         bring_up(&mut open(&path), &path, &steps).unwrap();
         let error = bring_up(&mut open(&path), &path, &steps[..1]).unwrap_err().to_string();
         assert!(error.contains("version 2") && error.contains("version 1"), "{error}");

@@ -158,6 +158,10 @@ impl ToSql for Value {
         Ok(match self {
             Self::Null => rusqlite::types::Null.into(),
             Self::Int(value) => (*value).into(),
+            // PostgreSQL keeps no such text, and a store of one kind has to fit into the other.
+            Self::Text(value) if value.contains('\0') => {
+                return Err(rusqlite::Error::ToSqlConversionFailure("a text with NUL in it".into()));
+            }
             Self::Text(value) => value.as_str().into(),
             Self::Bytes(value) => value.as_slice().into(),
         })
@@ -182,8 +186,15 @@ pub(super) fn failed(doing: &'static str, path: &Path, source: rusqlite::Error) 
     let name = path.display().to_string();
     match source.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => StoreError::Foreign { name },
+        Some(rusqlite::ErrorCode::ConstraintViolation) if is_taken(&source) => StoreError::Taken { name },
         _ => StoreError::Database { doing, name, source: Box::<dyn Error + Send + Sync>::from(source) },
     }
+}
+
+fn is_taken(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(code, Some(SQLITE_CONSTRAINT_PRIMARYKEY | SQLITE_CONSTRAINT_UNIQUE))
 }
 
 pub(super) fn identity(path: &Path) -> io::Result<Identity> {

@@ -2,11 +2,29 @@
 //! changes, and takes nothing away that the release before it reads.
 //!
 //! Written as SQLite reads it. PostgreSQL's text is the same but for the names of types (`INTEGER`
-//! is `BIGINT`, `BLOB` is `BYTEA`), without `STRICT`, `X''` is `''`, and for the first
-//! part of version 2, which changes the constraint instead.
+//! is `BIGINT`, `BLOB` is `BYTEA`), without `STRICT`, and `X''` is `''`; what one of the two cannot
+//! do stands apart, and comes first.
+
+/// One version's changes.
+pub(super) struct Step {
+    /// What SQLite alone does first.
+    pub(super) sqlite: &'static str,
+    /// What PostgreSQL alone does first, in its own words.
+    pub(super) postgres: &'static str,
+    /// What both do.
+    pub(super) both: &'static str,
+}
+
+impl Step {
+    /// A step that both do alike.
+    pub(super) const fn alike(both: &'static str) -> Self {
+        Self { sqlite: "", postgres: "", both }
+    }
+}
 
 /// The steps, oldest first.
-pub(super) const STEPS: &[&str] = &[CONNECTIONS, AUTHORITY];
+pub(super) const STEPS: &[Step] =
+    &[Step::alike(CONNECTIONS), Step { sqlite: CONNECTIONS_ANEW, postgres: CONNECTIONS_ALTERED, both: AUTHORITY }];
 
 /// Version 1: an embedded store of connections.
 const CONNECTIONS: &str = "
@@ -33,9 +51,9 @@ const CONNECTIONS: &str = "
     ) STRICT;
 ";
 
-/// Version 2: the Authority. The table of connections is made anew, since SQLite cannot change
-/// what makes a row unique; every column of version 1 is still there.
-const AUTHORITY: &str = "
+/// Version 2, on SQLite: the table of connections is made anew, since what makes a row unique cannot
+/// be changed; every column of version 1 is still there.
+const CONNECTIONS_ANEW: &str = "
     CREATE TABLE connections_2 (
         id TEXT PRIMARY KEY,
         workspace TEXT NOT NULL,
@@ -71,6 +89,29 @@ const AUTHORITY: &str = "
             wrapped_key, created_at, updated_at, expires_at FROM connections;
     DROP TABLE connections;
     ALTER TABLE connections_2 RENAME TO connections;
+";
+
+/// Version 2, on PostgreSQL: the same columns.
+const CONNECTIONS_ALTERED: &str = "
+    ALTER TABLE connections
+        ADD COLUMN user_id TEXT NOT NULL DEFAULT '',
+        ADD COLUMN why TEXT,
+        ADD COLUMN endpoints TEXT,
+        ADD COLUMN key_id TEXT,
+        ADD COLUMN refresh_at BIGINT,
+        ADD COLUMN refresh_tries BIGINT NOT NULL DEFAULT 0,
+        ADD COLUMN claimed_by TEXT,
+        ADD COLUMN claimed_until BIGINT,
+        ADD COLUMN forced_at BIGINT,
+        ADD COLUMN revocation TEXT,
+        ADD COLUMN revocation_tries BIGINT NOT NULL DEFAULT 0,
+        ADD COLUMN revocation_at BIGINT,
+        DROP CONSTRAINT connections_workspace_name_key,
+        ADD UNIQUE (workspace, user_id, name);
+";
+
+/// Version 2: the Authority.
+const AUTHORITY: &str = "
     CREATE INDEX connections_by_refresh ON connections (refresh_at);
     CREATE INDEX connections_by_revocation ON connections (revocation, revocation_at);
     CREATE INDEX connections_by_end ON connections (state, expires_at);

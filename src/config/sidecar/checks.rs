@@ -80,7 +80,10 @@ impl Config {
         };
         let changed = [
             ("listen", self.listen != running.listen || self.cleartext != running.cleartext),
-            ("authority", self.authority.key != running.authority.key),
+            (
+                "authority",
+                (&self.authority.key, &self.authority.store) != (&running.authority.key, &running.authority.store),
+            ),
             ("sources", self.authority.data_dir != running.authority.data_dir || self.remote != running.remote),
             ("policy", self.policy_of_authority != running.policy_of_authority),
             ("connections", self.connections != running.connections),

@@ -9,6 +9,7 @@ mod reader;
 mod sections;
 mod service;
 mod sources;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,8 @@ pub use self::access::{AccessConfig, AgentsFrom, ClientConfig, ClientName, Issue
 pub use self::service::{Rate, ServiceConfig, ServiceLimits, ServiceTls};
 use super::KeySource;
 use crate::model::{ConnectionName, Host, Url};
+
+pub use store::{PasswordSource, PostgresConfig, PostgresPlace, StoreConfig};
 
 /// The name that rules know callers without a password by (`anonymous: allow`); no agent with a
 /// password has it.
@@ -79,10 +82,19 @@ pub struct Listen {
 /// `authority:`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthorityConfig {
-    /// The folder that holds `store.db`.
+    /// The folder that holds `store.db`, and the key where no other place is named.
     pub data_dir: PathBuf,
     /// Where the master key comes from.
     pub key: KeySource,
+    /// Where the rows are.
+    pub store: StoreConfig,
+}
+
+impl AuthorityConfig {
+    /// The environment variables that hold secrets of it: nothing that is started sees them.
+    pub fn variables(&self) -> impl Iterator<Item = String> {
+        self.key.variable().into_iter().chain(self.store.variable())
+    }
 }
 
 /// A source with a `url`.

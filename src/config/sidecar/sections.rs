@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
 use super::service::{self, ServiceConfig};
-use super::{AuditConfig, AuditMode, Limits, Listen, LogConfig, LogFormat, Timeouts, UpstreamConfig};
+use super::{
+    AuditConfig, AuditMode, Limits, Listen, LogConfig, LogFormat, StoreConfig, Timeouts, UpstreamConfig, store,
+};
 use crate::config::KeySource;
 use crate::config::yaml::{Content, Fields, Node};
 use crate::model::Host;
@@ -34,21 +36,21 @@ pub(super) fn listen(node: Option<&Node>, reader: &mut Reader<'_>) -> Listen {
     listen
 }
 
-/// Where the master key comes from, and how the Authority is served.
-pub(super) fn authority(node: Option<&Node>, data_dir: &Path, reader: &mut Reader<'_>) -> (KeySource, ServiceConfig) {
+/// Where the master key comes from, where the rows are, and how the Authority is served.
+pub(super) fn authority(
+    node: Option<&Node>,
+    data_dir: &Path,
+    reader: &mut Reader<'_>,
+) -> (KeySource, StoreConfig, ServiceConfig) {
     let default = KeySource::File(data_dir.join("key"));
     let Some(mut fields) = node.and_then(|node| Fields::open(node, reader.findings)) else {
-        return (default, ServiceConfig::default());
+        return (default, StoreConfig::Sqlite, ServiceConfig::default());
     };
-    if let Some(node) = fields.get("store")
-        && node.text(reader.findings).is_some_and(|store| store != "sqlite")
-    {
-        reader.findings.with(node, "`store` is sqlite; any other is not available yet");
-    }
+    let store = fields.get("store").and_then(|node| store::store(node, reader));
     let key = fields.get("key").and_then(|node| key(node, reader));
     let service = service::read(&mut fields, reader);
     fields.finish(&[], reader.findings);
-    (key.unwrap_or(default), service)
+    (key.unwrap_or(default), store.unwrap_or_default(), service)
 }
 
 fn key(node: &Node, reader: &mut Reader<'_>) -> Option<KeySource> {

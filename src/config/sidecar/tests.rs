@@ -84,7 +84,8 @@ fn every_key_is_read() {
     assert_eq!(config.listen.proxy.len(), 2);
     assert_eq!(config.listen.health, ["0.0.0.0:14102".parse().unwrap()]);
     let words = ["pass", "show", "nexus"].map(str::to_owned).to_vec();
-    assert_eq!(config.authority, AuthorityConfig { data_dir: "/home/u/store".into(), key: KeySource::Command(words) });
+    let (data_dir, key) = ("/home/u/store".into(), KeySource::Command(words));
+    assert_eq!(config.authority, AuthorityConfig { data_dir, key, store: StoreConfig::Sqlite });
     let tls = ServiceTls {
         cert_file: folder.join("tls.crt"),
         key_file: "/tls.key".into(),

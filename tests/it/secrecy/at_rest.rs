@@ -8,7 +8,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use nexus_sidecar::authority::{KeyReader, MasterKey, NewConnection, read_key};
-use nexus_sidecar::config::{AuthorityConfig, KeySource};
+use nexus_sidecar::config::{AuthorityConfig, KeySource, StoreConfig};
 use nexus_sidecar::lease::{MemoryConnection, MemorySource};
 use nexus_sidecar::model::{Binding, Bindings, ConnectionName, Fields, HostPattern, Secret, Strategy};
 
@@ -151,7 +151,11 @@ fn debug_and_errors_show_no_secret() {
     drop(Arc::new(MemorySource::new([memory])));
     // A key that is none.
     let dir = tempfile::tempdir().unwrap();
-    let config = AuthorityConfig { data_dir: dir.path().to_owned(), key: KeySource::Env("KEY".to_owned()) };
+    let config = AuthorityConfig {
+        data_dir: dir.path().to_owned(),
+        key: KeySource::Env("KEY".to_owned()),
+        store: StoreConfig::Sqlite,
+    };
     let reader = KeyReader { environment: &|_| Some(canary("api_secret").into()), ask: &|_| unreachable!() };
     let error = read_key(&config, &reader).unwrap_err();
     shown += &format!("{error} {error:?}");

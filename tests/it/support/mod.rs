@@ -5,6 +5,7 @@ pub mod client;
 pub mod issuer;
 pub mod origin;
 pub mod pki;
+pub mod postgres;
 pub mod process;
 pub mod sidecar;
 pub mod signature;

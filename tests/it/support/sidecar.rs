@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use nexus_sidecar::app::{self, Parts, Reloader, Who};
 use nexus_sidecar::audit::Audit;
 use nexus_sidecar::config::{
-    AuditConfig, AuditMode, AuthorityConfig, Config, KeySource, Limits, Listen, LogConfig, ServiceConfig, Timeouts,
-    UpstreamConfig, UserCall,
+    AuditConfig, AuditMode, AuthorityConfig, Config, KeySource, Limits, Listen, LogConfig, ServiceConfig, StoreConfig,
+    Timeouts, UpstreamConfig, UserCall,
 };
 use nexus_sidecar::identity::Gate;
 use nexus_sidecar::lease::{LeaseSource, MemoryConnection, MemorySource};
@@ -363,7 +363,11 @@ fn config(home: &std::path::Path) -> Config {
     Config {
         file: None,
         listen: Listen::default(),
-        authority: AuthorityConfig { data_dir: home.join("data"), key: KeySource::File(home.join("key")) },
+        authority: AuthorityConfig {
+            data_dir: home.join("data"),
+            key: KeySource::File(home.join("key")),
+            store: StoreConfig::Sqlite,
+        },
         service: ServiceConfig::default(),
         remote: None,
         ca_dir: home.join("ca"),

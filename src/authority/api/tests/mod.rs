@@ -29,6 +29,7 @@ use super::problem::{Problem, Surface};
 use super::sse::{self, Event};
 use super::{Service, ServiceGround, Waits, table};
 use crate::authority::access::{ApiKey, Denied, Presented, Principal, Scope};
+use crate::authority::store::for_tests::store_in;
 use crate::authority::{Authority, MasterKey, StoreError};
 use crate::config::{AuthorityConfig, KeySource, ServiceConfig};
 use crate::model::{Secret, Workspace};
@@ -186,7 +187,11 @@ async fn serve() -> Served {
 async fn serve_with(config: ServiceConfig, waits: Waits) -> Served {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
-    let store = AuthorityConfig { data_dir: folder.path().join("data"), key: KeySource::Passphrase };
+    let store = AuthorityConfig {
+        data_dir: folder.path().join("data"),
+        key: KeySource::Passphrase,
+        store: store_in(folder.path()),
+    };
     let authority = Authority::open(&store, &MasterKey::new(Secret::new([7; 32])), clock.clone()).unwrap();
     let ground = ServiceGround::open(&config).unwrap();
     let service = Service::with(ground, authority.clone(), Arc::new(TestGate), endpoints(), waits);

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{oauth, read, with};
 use crate::authority::providers::registered::Client;
 use crate::authority::rows::ConnectionRow;
+use crate::authority::store::for_tests::store_in;
 use crate::authority::{
     Authority, ConnectionError, MasterKey, NewConnection, Plan, Profile, ProviderError, Registered, State, Step,
 };
@@ -19,7 +20,7 @@ use crate::telemetry::TestClock;
 const NOW: i64 = 1_800_000_000;
 
 fn open(folder: &Path) -> Authority {
-    let config = AuthorityConfig { data_dir: folder.to_owned(), key: KeySource::Passphrase };
+    let config = AuthorityConfig { data_dir: folder.to_owned(), key: KeySource::Passphrase, store: store_in(folder) };
     let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.unsigned_abs())));
     Authority::open(&config, &MasterKey::new(Secret::new([7; 32])), clock).unwrap()
 }
