@@ -1,5 +1,7 @@
 //! Tokens are renewed: by one process of all that share a store, ahead of their end, and on demand.
 
+mod fleet;
+
 use std::fs::File;
 use std::process::Child;
 use std::time::Duration;
@@ -50,15 +52,7 @@ fn scene() -> Scene {
     let config = "version: 1\nauthority: { networks: [127.0.0.0/8] }\n";
     home.write(".config/nexus-sidecar/nexus-sidecar.yaml", config);
     home.secret("client-secret", "client-secret\n");
-    let token_url = issuer.url("/token");
-    home.write(
-        "acme.yaml",
-        &format!(
-            "version: 1\nprovider:\n  name: acme\n  title: Acme\n  contract:\n    - {{ hosts: [127.0.0.1], strategy: oauth2 }}\n  \
-             oauth:\n    auth_url: {token_url}\n    token_url: {token_url}\n    client_id: client\n    \
-             client_secret: {{ file: client-secret }}\n    client_auth: basic\n    scopes: [read]\n"
-        ),
-    );
+    home.write("acme.yaml", &provider(&issuer));
     good(&home, &["provider", "apply", "acme.yaml", "--yes"], "");
     let consents: Vec<Consent> = NAMES.iter().map(|_| issuer.consent()).collect();
     for (name, consent) in NAMES.iter().zip(&consents) {
@@ -68,6 +62,16 @@ fn scene() -> Scene {
         good(&home, &["connection", "add", name, "--provider", "acme", "--fields", "-"], &fields.to_string());
     }
     Scene { home, issuer, consents }
+}
+
+/// The file of a provider whose client the issuer knows; its secret lies beside it.
+fn provider(issuer: &Issuer) -> String {
+    let token_url = issuer.url("/token");
+    format!(
+        "version: 1\nprovider:\n  name: acme\n  title: Acme\n  contract:\n    - {{ hosts: [127.0.0.1], strategy: oauth2 }}\n  \
+         oauth:\n    auth_url: {token_url}\n    token_url: {token_url}\n    client_id: client\n    \
+         client_secret: {{ file: client-secret }}\n    client_auth: basic\n    scopes: [read]\n"
+    )
 }
 
 fn good(home: &Home, args: &[&str], input: &str) -> String {
