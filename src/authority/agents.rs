@@ -2,14 +2,13 @@
 
 use std::time::SystemTime;
 
-use super::Authority;
 use super::access::AccessError;
 use super::connections::time;
-use super::event::News;
 use super::record::Record;
 use super::recorder::Work;
 use super::rows::AgentRow;
 use super::store::StoreError;
+use super::{Authority, revoke};
 use crate::model::is_agent_name;
 
 /// An agent as listings show it.
@@ -51,19 +50,17 @@ impl Authority {
         Ok(rows.into_iter().map(view).collect())
     }
 
-    /// Revokes an agent: nothing is lent to it from here on, its grants are gone, and sidecars are told
-    /// to drop what it has. Revoking it once more changes nothing.
+    /// Revokes an agent: nothing is lent to it from here on, its grants are gone, the keys that speak
+    /// for it alone end, and sidecars are told to drop what it has. Revoking it once more changes
+    /// nothing.
     pub fn revoke_agent(&self, name: &str) -> Result<ListedAgent, AccessError> {
         let name = name.to_owned();
         self.write(move |work| {
-            let (workspace, now) = (work.workspace.as_str(), work.now);
-            let revoked = AgentRow::revoke(work.tx(), workspace, &name, now)?;
-            let row = AgentRow::find(work.tx(), workspace, &name)?.ok_or_else(|| AccessError::NoAgent(name.clone()))?;
-            if revoked {
-                work.record(Record::new("agent.revoked").with("agent", name.as_str()));
-                work.announce(News::new("agent.revoked").agent(&name));
-            }
-            Ok(view(row))
+            let gone = || AccessError::NoAgent(name.clone());
+            let workspace = work.workspace.as_str();
+            AgentRow::lock(work.tx(), workspace, &name)?.ok_or_else(gone)?;
+            revoke::end_agent(work, &name)?;
+            Ok(view(AgentRow::find(work.tx(), workspace, &name)?.ok_or_else(gone)?))
         })
     }
 }

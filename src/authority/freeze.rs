@@ -23,6 +23,13 @@ pub struct Freeze {
 }
 
 impl Authority {
+    /// Since when nothing is lent. It blocks.
+    pub fn frozen(&self) -> Result<Option<SystemTime>, StoreError> {
+        let sql = "SELECT frozen_at FROM workspaces WHERE workspace = $1";
+        let row = self.read(|tx| tx.row(sql, &[self.workspace.as_str().into()]))?;
+        Ok(row.map(|row| row.int_or_null(0)).transpose()?.flatten().map(time))
+    }
+
     /// Lends nothing from now on. It blocks.
     pub fn freeze(&self) -> Result<Freeze, StoreError> {
         self.write(|work| {
@@ -69,6 +76,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (one, two) = (open(folder.path()), open(folder.path()));
         let frozen = one.freeze().unwrap();
+        assert_eq!(two.frozen().unwrap(), frozen.since);
         assert!(frozen.changed && frozen.since.is_some(), "a workspace without an event can be frozen");
         assert_eq!(two.freeze().unwrap(), super::Freeze { changed: false, ..frozen });
         one.add(bearer("github", "t")).unwrap();

@@ -77,7 +77,7 @@ pub use providers::{
 };
 pub use record::Actor;
 pub use refresh::{Forced, RefreshError};
-pub use revoke::{Ended, Revocation, RevokeError, Revoked, Target};
+pub use revoke::{Ended, EndedAgent, Revocation, RevokeError, Revoked, Target};
 pub use rotate::Rotated;
 pub use rows::State;
 pub use store::StoreError;

@@ -189,11 +189,16 @@ impl Item {
         }
     }
 
+    /// A message that is a number alone.
+    pub(super) fn numbered(number: i64) -> Value {
+        json!({ "number": number })
+    }
+
     /// The message.
     pub(super) fn data(&self) -> Value {
         match self {
             Self::Hello { number, store } => json!({ "number": number, "store": store }),
-            Self::Resync { number } => json!({ "number": number }),
+            Self::Resync { number } => Self::numbered(*number),
             Self::Change(event) => {
                 let mut data = json!({ "number": event.number, "kind": event.news.kind });
                 let at = time::OffsetDateTime::from(connections::time(event.at)).format(&Rfc3339).ok();

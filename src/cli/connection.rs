@@ -16,7 +16,7 @@ use self::given::Given;
 use super::failure::{Failure, finish, say};
 use super::input::Input;
 use super::output::print;
-use super::{harden, start, store};
+use super::{freeze, harden, start, store};
 use crate::authority::{Authority, ConnectionError, NewConnection};
 use crate::config::{Catalogue, Config};
 use crate::model::{Bindings, ConnectionName};
@@ -27,6 +27,7 @@ mod examples;
 mod given;
 pub(super) mod listing;
 mod refresh;
+mod revoke;
 mod who;
 
 const ADD: &str = "\
@@ -127,7 +128,27 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Revoke a connection for good, here and at its provider; what runs with it is closed
+    ///
+    /// A provider that takes credentials back is told, and its answer is waited for a few seconds:
+    /// `revoked upstream`; `local only`, where it cannot be told; or `still trying`, by whatever serves
+    /// this store. A revoked connection cannot be set again, only deleted and added.
+    #[command(after_help = examples::REVOKE)]
+    Revoke {
+        /// Its name
+        #[arg(value_parser = ConnectionName::parse)]
+        name: ConnectionName,
+        /// Do not wait for the provider
+        #[arg(long)]
+        no_wait: bool,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Delete a connection and its credentials; what runs with them is closed
+    ///
+    /// Its provider is not told, and the credentials stay good there: `connection revoke` first tells
+    /// it.
     #[command(after_help = examples::DELETE)]
     Delete {
         /// Its name
@@ -207,6 +228,7 @@ fn execute(args: Args) -> Result<(), Failure> {
             let authority = existing(&config)?.ok_or_else(|| missing(&name))?;
             refresh::refresh(&config, authority, &name, json)
         }
+        Command::Revoke { name, no_wait, json } => revoke::one(&config, &name, !no_wait, json),
         Command::Delete { name, yes } => delete(&config, &name, yes),
     }
 }
@@ -252,7 +274,12 @@ fn add(config: &Config, args: Add) -> Result<(), Failure> {
 
 fn list(config: &Config, json: bool) -> Result<(), Failure> {
     let connections = match existing(config)? {
-        Some(authority) => authority.list().map_err(|error| refused(&error))?,
+        Some(authority) => {
+            if let Some(since) = authority.frozen().map_err(|error| Failure::because(&error))? {
+                say(&freeze::notice(since));
+            }
+            authority.list().map_err(|error| refused(&error))?
+        }
         None => Vec::new(),
     };
     if json {

@@ -6,7 +6,7 @@ use clap::Command;
 
 /// Commands by what one wants to do, each with its one line. A command that this build has not is
 /// left out; one that stands nowhere here is listed last, with the first words of its own help.
-const PAGE: [(&str, &[(&str, &str)]); 5] = [
+const PAGE: [(&str, &[(&str, &str)]); 6] = [
     (
         "Use",
         &[
@@ -34,6 +34,14 @@ const PAGE: [(&str, &[(&str, &str)]); 5] = [
         ],
     ),
     (
+        "Stop",
+        &[
+            ("revoke", "end what an agent may borrow, or connections for good"),
+            ("freeze", "lend nothing for now, and end nothing"),
+            ("unfreeze", "lend again what was held back"),
+        ],
+    ),
+    (
         "Look",
         &[
             ("doctor", "check the whole set-up, and say what to do"),
@@ -47,7 +55,7 @@ const PAGE: [(&str, &[(&str, &str)]); 5] = [
 pub(super) fn page(command: &Command) -> String {
     let name = command.get_name();
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-    let mut text = format!("{about}\n\nUsage: {name} COMMAND\n\n");
+    let mut text = format!("{about}\n\nUsage: {name} COMMAND; its options and examples: COMMAND --help\n\n");
     let there: Vec<&Command> = command.get_subcommands().filter(|command| !command.is_hide_set()).collect();
     let mut rows = Vec::new();
     for (group, commands) in PAGE {
@@ -68,10 +76,8 @@ pub(super) fn page(command: &Command) -> String {
     let demo = if command.find_subcommand("demo").is_some() { format!("{name} demo, then: ") } else { String::new() };
     let _ = write!(
         text,
-        "\nOptions and examples of each: {name} COMMAND --help\n\
-         Start with: {demo}{name} doctor\n\n\
-         Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 denied; `run`\n\
-         answers the exit code of its command.\n"
+        "\nStart with: {demo}{name} doctor\n\
+         Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 denied; `run`: its command's\n"
     );
     text
 }

@@ -25,6 +25,8 @@ mod doctor;
 mod env;
 mod environment;
 mod failure;
+#[cfg(feature = "authority")]
+mod freeze;
 mod harden;
 mod help;
 mod input;
@@ -35,6 +37,8 @@ mod provider;
 mod proxy;
 mod ready;
 mod remote;
+#[cfg(feature = "authority")]
+mod revoke;
 mod run;
 mod start;
 mod stop;
@@ -106,6 +110,12 @@ enum Command {
     Policy(policy::Args),
     Why(why::Args),
     Audit(audit::Args),
+    #[cfg(feature = "authority")]
+    Revoke(revoke::Args),
+    #[cfg(feature = "authority")]
+    Freeze(freeze::Args),
+    #[cfg(feature = "authority")]
+    Unfreeze(freeze::UnfreezeArgs),
     Doctor(doctor::Args),
     Ready(ready::Args),
     Env(env::Args),
@@ -131,6 +141,12 @@ pub fn main() -> ExitCode {
         Command::Policy(args) => policy::run(args),
         Command::Why(args) => why::run(&args),
         Command::Audit(args) => audit::run(args),
+        #[cfg(feature = "authority")]
+        Command::Revoke(args) => revoke::run(args),
+        #[cfg(feature = "authority")]
+        Command::Freeze(args) => freeze::freeze(&args),
+        #[cfg(feature = "authority")]
+        Command::Unfreeze(args) => freeze::unfreeze(&args),
         Command::Doctor(args) => doctor::run(args),
         Command::Ready(args) => ready::run(args),
         Command::Env(args) => env::run(args),

@@ -30,6 +30,7 @@ mod query;
 mod refresh;
 mod reload;
 mod revoke;
+mod revoked_everywhere;
 mod rules;
 mod run;
 mod secrecy;

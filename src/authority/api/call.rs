@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -75,14 +76,24 @@ impl Call {
 pub(super) struct Arguments(Vec<(&'static str, String, Option<u64>)>);
 
 impl Arguments {
-    /// Reads what stood in the path and in the query. On new surfaces a query is read strictly: what is
-    /// unknown or stands twice is refused; the reference ignores it.
-    pub(super) fn read(endpoint: &Endpoint, path: &[String], query: Option<&str>) -> Result<Self, Problem> {
+    /// Reads what stood in the path, in the query and in headers. On new surfaces a query is read
+    /// strictly: what is unknown or stands twice is refused; the reference ignores it.
+    pub(super) fn read(
+        endpoint: &Endpoint,
+        path: &[String],
+        query: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Self, Problem> {
         let strict = endpoint.surface == Surface::New;
         let mut found = Self::default();
         let in_path = endpoint.parameters.iter().filter(|parameter| parameter.place == Place::Path);
         for (parameter, text) in in_path.zip(path) {
             found.take(parameter, text.clone())?;
+        }
+        for parameter in endpoint.parameters.iter().filter(|parameter| parameter.place == Place::Header) {
+            if let Some(value) = headers.get(parameter.name) {
+                found.take(parameter, String::from_utf8_lossy(value.as_bytes()).into_owned())?;
+            }
         }
         for (name, value) in pairs(query.unwrap_or_default())? {
             let known = |parameter: &&Parameter| parameter.place == Place::Query && parameter.name == name;
@@ -184,6 +195,7 @@ mod tests {
                 parameter("id", Place::Path, Kind::Any),
                 parameter("limit", Place::Query, Kind::Number { least: 1, most: 1000, default: Some(100) }),
                 parameter("word", Place::Query, Kind::Word(&["a", "b"])),
+                parameter("last-event-id", Place::Header, Kind::Number { least: 0, most: 9, default: None }),
             ],
             body: None,
             answers: Vec::new(),
@@ -193,7 +205,8 @@ mod tests {
     }
 
     fn read(surface: Surface, query: &str) -> Result<(u64, String), String> {
-        let found = Arguments::read(&endpoint(surface), &["ä".to_owned()], Some(query)).map_err(|problem| {
+        let none = HeaderMap::new();
+        let found = Arguments::read(&endpoint(surface), &["ä".to_owned()], Some(query), &none).map_err(|problem| {
             assert_eq!(problem.code.status(), 400);
             problem.body(Surface::New, TraceId::from_random([0; 16]))["error"]["details"]["parameter"].to_string()
         })?;
@@ -220,6 +233,20 @@ mod tests {
         ] {
             assert_eq!(read(Surface::New, query), Err(named.into()), "{query}");
         }
+    }
+
+    #[test]
+    fn a_header_is_read_by_its_name_alone() {
+        let read = |name: &'static str, value: &'static str| {
+            let headers = HeaderMap::from_iter([(http::HeaderName::from_static(name), value.parse().unwrap())]);
+            Arguments::read(&endpoint(Surface::New), &["a".to_owned()], None, &headers)
+                .map(|found| found.number("last-event-id"))
+        };
+        assert_eq!((read("last-event-id", "7"), read("limit", "7")), (Ok(7), Ok(0)));
+        assert!(read("last-event-id", "x").is_err());
+        let in_query =
+            Arguments::read(&endpoint(Surface::New), &["a".to_owned()], Some("last-event-id=7"), &HeaderMap::new());
+        assert!(in_query.is_err());
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub(in crate::authority) struct Schema {
     pub(in crate::authority) of: fn() -> Value,
 }
 
-/// Something in a path or a query.
+/// Something in a path, a query or a header.
 #[derive(Clone, Copy)]
 pub(in crate::authority) struct Parameter {
     pub(in crate::authority) name: &'static str,
@@ -87,6 +87,7 @@ pub(in crate::authority) struct Parameter {
 pub(in crate::authority) enum Place {
     Path,
     Query,
+    Header,
 }
 
 /// What a parameter may be; what it is not is refused before the handler.

@@ -146,7 +146,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let arguments = Arguments::read(endpoint, &path, parts.uri.query())?;
+    let arguments = Arguments::read(endpoint, &path, parts.uri.query(), &parts.headers)?;
     let body = match &endpoint.body {
         None => Bytes::new(),
         Some(_) => {

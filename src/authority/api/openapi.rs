@@ -96,6 +96,7 @@ fn parameter(parameter: &Parameter) -> Value {
     let place = match parameter.place {
         Place::Path => "path",
         Place::Query => "query",
+        Place::Header => "header",
     };
     json!({
         "name": parameter.name,

@@ -5,6 +5,7 @@
 //! back with the last number that it saw: dropping events in silence is what must never happen.
 
 use std::fmt::Write as _;
+use std::future::Future;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -54,10 +55,21 @@ pub(in crate::authority) struct Sender(mpsc::Sender<Bytes>);
 pub(in crate::authority) struct Gone;
 
 impl Sender {
-    /// Puts an event into the queue. It never waits: a full queue is a reader that does not read.
-    pub(in crate::authority) fn send(&self, event: &Event) -> Result<(), Gone> {
-        self.0.try_send(event.line()).map_err(|_| Gone)
+    /// Puts an event into the queue, and waits this long for room in it: a queue that stays full is a
+    /// reader that does not read.
+    async fn send(&self, event: &Event, stalled: Duration) -> Result<(), Gone> {
+        let sent = tokio::time::timeout(stalled, self.0.send(event.line())).await;
+        sent.map_err(|_| Gone)?.map_err(|_| Gone)
     }
+}
+
+/// What a stream is made of.
+pub(in crate::authority) trait Source: Send {
+    /// The next event; none at the end. Whoever stops waiting misses nothing.
+    fn next(&mut self) -> impl Future<Output = Option<Event>> + Send;
+
+    /// What is said where nothing comes; none ends the stream, since silence would mean nothing.
+    fn beat(&self) -> Option<Event>;
 }
 
 /// A queue for one reader.
@@ -67,12 +79,12 @@ pub(in crate::authority) fn feed() -> (Sender, Feed) {
 }
 
 /// Passes on what comes, and a beat each `every`, until the source or the reader is gone or the
-/// Authority stops.
+/// Authority stops. A reader that takes nothing for `stalled` is gone.
 pub(in crate::authority) async fn pump(
-    mut source: mpsc::Receiver<Event>,
+    mut source: impl Source,
     sender: Sender,
     every: Duration,
-    beat: impl Fn() -> Event + Send,
+    stalled: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
@@ -82,13 +94,11 @@ pub(in crate::authority) async fn pump(
             biased;
             _ = stop.wait_for(|stop| *stop) => return,
             () = sender.0.closed() => return,
-            event = source.recv() => match event {
-                Some(event) => event,
-                None => return,
-            },
-            _ = ticks.tick() => beat(),
+            event = source.next() => event,
+            _ = ticks.tick() => source.beat(),
         };
-        if sender.send(&event).is_err() {
+        let Some(event) = event else { return };
+        if sender.send(&event, stalled).await.is_err() {
             return;
         }
     }
@@ -108,8 +118,23 @@ mod tests {
         Event { id: Some(number), event: "change", data: json!({ "number": number, "text": "a\nb" }) }
     }
 
-    fn beat() -> Event {
-        Event { id: None, event: "beat", data: json!({ "number": 7 }) }
+    struct Told {
+        events: mpsc::Receiver<Event>,
+        quiet: bool,
+    }
+
+    impl Source for Told {
+        async fn next(&mut self) -> Option<Event> {
+            self.events.recv().await
+        }
+
+        fn beat(&self) -> Option<Event> {
+            (!self.quiet).then(|| Event { id: None, event: "beat", data: json!({ "number": 7 }) })
+        }
+    }
+
+    fn told(events: mpsc::Receiver<Event>) -> Told {
+        Told { events, quiet: false }
     }
 
     async fn next(feed: &mut Feed) -> Option<String> {
@@ -121,7 +146,7 @@ mod tests {
     async fn events_are_lines_and_data_is_one_of_them() {
         let ((sender, mut feed), (source, events)) = (self::feed(), mpsc::channel(4));
         let (_stop, stopped) = watch::channel(false);
-        tokio::spawn(pump(events, sender, HOUR, beat, stopped));
+        tokio::spawn(pump(told(events), sender, HOUR, HOUR, stopped));
         source.send(change(3)).await.unwrap();
         let text = next(&mut feed).await.unwrap();
         assert_eq!(text, "id: 3\nevent: change\ndata: {\"number\":3,\"text\":\"a\\nb\"}\n\n");
@@ -135,7 +160,7 @@ mod tests {
         let (stop, stopped) = watch::channel(false);
         let every = Duration::from_millis(20);
         let start = tokio::time::Instant::now();
-        tokio::spawn(pump(events, sender, every, beat, stopped));
+        tokio::spawn(pump(told(events), sender, every, HOUR, stopped));
         for beats in 1..4 {
             assert_eq!(next(&mut feed).await.unwrap(), "event: beat\ndata: {\"number\":7}\n\n");
             assert!(start.elapsed() >= every * beats);
@@ -148,9 +173,10 @@ mod tests {
     async fn a_reader_that_does_not_read_is_cut_off_and_misses_nothing_before() {
         let ((sender, mut feed), (source, events)) = (self::feed(), mpsc::channel(4));
         let (_stop, stopped) = watch::channel(false);
-        let pumping = tokio::spawn(pump(events, sender, HOUR, beat, stopped));
-        for number in 0..=QUEUE {
-            source.send(change(i64::try_from(number).unwrap())).await.unwrap();
+        let pumping = tokio::spawn(pump(told(events), sender, HOUR, Duration::from_millis(20), stopped));
+        let mut number = 0;
+        while source.send(change(number)).await.is_ok() {
+            number += 1;
         }
         pumping.await.unwrap();
         let mut seen = 0;
@@ -161,10 +187,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_reader_that_is_slow_for_a_while_gets_everything() {
+        let ((sender, mut feed), (source, events)) = (self::feed(), mpsc::channel(4));
+        let (_stop, stopped) = watch::channel(false);
+        tokio::spawn(pump(told(events), sender, HOUR, HOUR, stopped));
+        let count = i64::try_from(3 * QUEUE).unwrap();
+        tokio::spawn(async move {
+            for number in 0..count {
+                source.send(change(number)).await.unwrap();
+            }
+        });
+        for number in 0..count {
+            assert!(next(&mut feed).await.unwrap().starts_with(&format!("id: {number}\n")));
+        }
+        assert_eq!(next(&mut feed).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_would_lie_by_beating_ends() {
+        let ((sender, mut feed), (_source, events)) = (self::feed(), mpsc::channel(4));
+        let (_stop, stopped) = watch::channel(false);
+        tokio::spawn(pump(Told { events, quiet: true }, sender, Duration::from_millis(5), HOUR, stopped));
+        assert_eq!(next(&mut feed).await, None);
+    }
+
+    #[tokio::test]
     async fn a_reader_that_went_away_ends_it() {
         let ((sender, feed), (_source, events)) = (self::feed(), mpsc::channel(4));
         let (_stop, stopped) = watch::channel(false);
         drop(feed);
-        pump(events, sender, HOUR, beat, stopped).await;
+        pump(told(events), sender, HOUR, HOUR, stopped).await;
     }
 }

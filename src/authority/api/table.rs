@@ -1,7 +1,7 @@
 //! The endpoints, each once.
 
 use super::endpoint::Endpoint;
-use super::{connections, lease, policy, providers, service, token};
+use super::{connections, events, lease, policy, providers, revocations, service, token};
 
 /// All of them. Router, scope check, document and tests read this and nothing else.
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -12,5 +12,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     all.extend(service::endpoints());
     all.extend(providers::endpoints());
     all.extend(connections::endpoints());
+    all.extend(revocations::endpoints());
+    all.extend(events::endpoints());
     all
 }

@@ -1,16 +1,15 @@
 //! The transaction: states, claims, grants and keys, and what the audit and the sidecars are told.
 
-use serde_json::Value as Json;
-
 use super::outcome::EndedAgent;
 use super::upstream::can_be_told;
 use super::{Ended, RevokeError, Revoked, Target};
+use crate::authority::access::Scope;
 use crate::authority::event::News;
 use crate::authority::life::step;
 use crate::authority::record::Record;
 use crate::authority::recorder::Work;
-use crate::authority::rows::{ConnectionRow, State};
-use crate::authority::store::{StoreError, Value};
+use crate::authority::rows::{AgentRow, ConnectionRow, KeyRow, State};
+use crate::authority::store::StoreError;
 use crate::authority::vault::Vault;
 use crate::model::Fields;
 
@@ -20,7 +19,7 @@ const PAGE: i64 = 500;
 pub(super) fn revoke(work: &mut Work<'_>, vault: &Vault, target: &Target) -> Result<Revoked, RevokeError> {
     match target {
         Target::Connection(which) => one(work, vault, which),
-        Target::Agent(name) => agent(work, name),
+        Target::Agent(name) => Ok(Revoked { agent: Some(end_agent(work, name)?), ..Revoked::default() }),
         Target::Provider(name) => of_provider(work, vault, name),
         Target::All => all(work, vault),
     }
@@ -112,43 +111,41 @@ pub(super) fn wipe(vault: &Vault, row: &mut ConnectionRow, renewable: bool) -> R
     vault.seal(row, &Fields::new()).map_err(|error| RevokeError::Wipe { name, why: error.to_string() })
 }
 
-fn agent(work: &mut Work<'_>, name: &str) -> Result<Revoked, RevokeError> {
-    let whose: [Value; 2] = [work.workspace.as_str().into(), name.into()];
-    let sql = "SELECT revoked_at FROM agents WHERE workspace = $1 AND name = $2 FOR UPDATE";
-    let found = work.query(sql, &whose)?;
-    let before = match found.first() {
-        Some(row) => row.int_or_null(0)?.is_some(),
-        None => false,
-    };
-    let grants = work.execute("DELETE FROM grants WHERE workspace = $1 AND agent = $2", &whose)?;
-    let keys = end_keys(work, name)?;
-    if !before {
-        // The name of an agent that nobody added may stand in a policy or in a token all the same.
-        let sql = "INSERT INTO agents (workspace, name, created_at, revoked_at) VALUES ($1, $2, $3, $3)
-            ON CONFLICT (workspace, name) DO UPDATE SET revoked_at = excluded.revoked_at";
-        work.execute(sql, &[work.workspace.as_str().into(), name.into(), work.now.into()])?;
+/// Ends what an agent may borrow. The name of one that nobody added may stand in a policy or in a
+/// token all the same: it is known as revoked from now on.
+pub(in crate::authority) fn end_agent(work: &mut Work<'_>, name: &str) -> Result<EndedAgent, StoreError> {
+    let (workspace, now) = (work.workspace.as_str(), work.now);
+    let found = AgentRow::lock(work.tx(), workspace, name)?;
+    let before = found.as_ref().is_some_and(|agent| agent.revoked_at.is_some());
+    if found.is_none() {
+        AgentRow::add(work.tx(), workspace, name, now)?;
     }
+    let sql = "DELETE FROM grants WHERE workspace = $1 AND agent = $2";
+    let grants = work.execute(sql, &[workspace.into(), name.into()])?;
+    AgentRow::revoke(work.tx(), workspace, name, now)?;
+    let keys = end_keys(work, name)?;
     if !before || grants > 0 || keys > 0 {
         let record = Record::new("agent.revoked").with("agent", name);
         work.record(record.with("grants", grants).with("keys", keys));
         work.announce(News::new("agent.revoked").agent(name));
     }
-    let agent = EndedAgent { name: name.to_owned(), before, unknown: found.is_empty(), grants, keys };
-    Ok(Revoked { agent: Some(agent), ..Revoked::default() })
+    Ok(EndedAgent { name: name.to_owned(), before, unknown: found.is_none(), grants, keys })
 }
 
 /// Revokes the keys that speak for this agent and for nobody else. Those of several go on for the
 /// others: what they ask for this one is refused.
 fn end_keys(work: &mut Work<'_>, agent: &str) -> Result<u64, StoreError> {
-    let sql = "SELECT id, agents FROM keys WHERE workspace = $1 AND revoked_at IS NULL ORDER BY id FOR UPDATE";
-    let rows = work.query(sql, &[work.workspace.as_str().into()])?;
-    let alone = Json::from(vec![agent]);
+    let (workspace, now) = (work.workspace.as_str(), work.now);
     let mut ended = 0;
-    for row in rows {
-        let (id, agents) = (row.text(0)?, row.text(1)?);
-        if serde_json::from_str::<Json>(agents).is_ok_and(|agents| agents == alone) {
-            work.execute("UPDATE keys SET revoked_at = $1 WHERE id = $2", &[work.now.into(), id.into()])?;
-            work.record(Record::new("key.revoked").with("key", id).with("agent", agent));
+    for key in KeyRow::page(work.tx(), workspace, "", i64::MAX)? {
+        let alone = match &key.scope {
+            Scope::Sidecar { agents } => agents.len() == 1 && agents.contains(agent),
+            Scope::Agent { agent: own } => own == agent,
+            Scope::Admin | Scope::Lease { .. } | Scope::App => false,
+        };
+        if alone && KeyRow::revoke(work.tx(), workspace, &key.id, now)? {
+            let record = Record::new("key.revoked").with("key", key.id.as_str()).with("name", key.name.as_str());
+            work.record(record.with("agent", agent));
             ended += 1;
         }
     }

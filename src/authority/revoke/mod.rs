@@ -15,7 +15,8 @@ use super::Authority;
 use super::life::NoSuchEdge;
 use super::store::StoreError;
 
-pub use outcome::{Ended, Revocation, Revoked};
+pub(super) use local::end_agent;
+pub use outcome::{Ended, EndedAgent, Revocation, Revoked};
 pub(super) use upstream::Upstream;
 
 /// What is revoked.
@@ -64,10 +65,10 @@ impl Authority {
         self.write(move |work| local::revoke(work, &vault, &target))
     }
 
-    /// How far the revocation of these connections has come, by id; one that was deleted since is
-    /// left out. It blocks.
-    pub fn revocations(&self, ids: &[String]) -> Result<Vec<Ended>, RevokeError> {
-        let wanted: Vec<(&str, &str)> = ids.iter().map(|id| (self.workspace.as_str(), id.as_str())).collect();
+    /// How far the revocation of these connections has come; one that was deleted since is left
+    /// out. It blocks.
+    pub fn revocations(&self, of: &[Ended]) -> Result<Vec<Ended>, RevokeError> {
+        let wanted: Vec<(&str, &str)> = of.iter().map(|ended| (self.workspace.as_str(), ended.id.as_str())).collect();
         self.read(|tx| {
             let rows = super::rows::ConnectionRow::find_each(tx, &wanted)?;
             Ok(rows.iter().flatten().map(Ended::of).collect::<Result<_, _>>()?)

@@ -13,7 +13,7 @@ use crate::authority::record::Actor;
 use crate::authority::rows::{ConnectionRow, State};
 use crate::authority::store::Value;
 use crate::authority::tests::{bearer, fields, lend, name, open, open_with};
-use crate::authority::{ConnectionError, StoreError};
+use crate::authority::{ConnectionError, NewKey, Scope, StoreError};
 use crate::lease::{Ask, LendError};
 use crate::model::{Fields, Host, Secret, Workspace};
 use crate::telemetry::TestClock;
@@ -71,7 +71,8 @@ fn row(authority: &Authority, id: &str) -> ConnectionRow {
 }
 
 fn revocation(authority: &Authority, id: &str) -> Revocation {
-    authority.revocations(&[id.to_owned()]).unwrap().remove(0).revocation
+    let ended = Ended { id: id.to_owned(), name: String::new(), revocation: Revocation::Pending };
+    authority.revocations(&[ended]).unwrap().remove(0).revocation
 }
 
 fn events(authority: &Authority) -> Vec<String> {
@@ -190,19 +191,17 @@ fn thousands_are_revoked_in_one_transaction() {
 async fn a_revoked_agent_borrows_nothing_and_others_do() {
     let folder = tempfile::tempdir().unwrap();
     let authority = open(folder.path());
-    let id = authority.add(bearer("a", "t")).unwrap().id;
-    let now: Value = 1.into();
+    authority.add(bearer("a", "t")).unwrap();
     for agent in ["bot", "other"] {
-        let sql = "INSERT INTO agents (workspace, name, created_at) VALUES ('local', $1, $2)";
-        run(&authority, sql, vec![agent.into(), now.clone()]);
-        let sql = "INSERT INTO grants (workspace, agent, connection, created_at) VALUES ('local', $1, $2, $3)";
-        run(&authority, sql, vec![agent.into(), id.as_str().into(), now.clone()]);
+        authority.add_agent(agent).unwrap();
+        authority.allow(agent, "a").unwrap();
     }
-    for (key, agents) in [("k1", r#"["bot"]"#), ("k2", r#"["bot","other"]"#), ("k3", "[]")] {
-        let sql = "INSERT INTO keys (id, workspace, hash, name, scope, agents, connections, created_at)
-            VALUES ($1, 'local', $2, 'n', 'sidecar', $3, '[]', 1)";
-        run(&authority, sql, vec![key.into(), key.as_bytes().into(), agents.into()]);
-    }
+    let key = |agents: &[&str]| {
+        let agents = agents.iter().map(|&agent| agent.to_owned()).collect();
+        let new = NewKey { name: String::new(), scope: Scope::Sidecar { agents }, expires_at: None };
+        authority.add_key(new).unwrap().1.id
+    };
+    let (alone, _together) = (key(&["bot"]), key(&["bot", "other"]));
     let borrow = async |agent: &str, rule| {
         let host = Host::parse("api.example.com").unwrap();
         let ask = Ask { workspace: Workspace::local(), agent: agent.into(), connection: name("a"), host };
@@ -214,16 +213,19 @@ async fn a_revoked_agent_borrows_nothing_and_others_do() {
     assert_eq!(borrow("bot", Rule::Granted).await, Err(LendError::NotFound(name("a"))));
     assert_eq!(borrow("bot", Rule::Any).await, Err(LendError::Revoked(name("a"))));
     assert!(borrow("other", Rule::Granted).await.is_ok());
-    let sql = "SELECT id FROM keys WHERE revoked_at IS NOT NULL";
-    let gone = authority.read(|tx| tx.query(sql, &[])).unwrap();
-    assert_eq!((gone.len(), gone[0].text(0).unwrap()), (1, "k1"));
+    let gone: Vec<_> = authority.keys().unwrap().into_iter().filter(|key| key.revoked_at.is_some()).collect();
+    assert_eq!((gone.len(), &gone[0].id), (1, &alone));
     let again = authority.revoke(&Target::Agent("bot".into())).unwrap().agent.unwrap();
     assert_eq!((again.grants, again.keys, again.before), (0, 0, true));
     // An agent that is known by its name alone, as those of a sidecar on this machine.
     assert!(borrow("claude", Rule::Any).await.is_ok());
     assert!(authority.revoke(&Target::Agent("claude".into())).unwrap().agent.unwrap().unknown);
     assert_eq!(borrow("claude", Rule::Any).await, Err(LendError::Revoked(name("a"))));
-    assert_eq!(events(&authority)[1..], ["agent.revoked", "agent.revoked"]);
+    let told = events(&authority);
+    assert_eq!(told[told.len() - 2..], ["agent.revoked", "agent.revoked"]);
+    // Who is added again begins without grants.
+    authority.add_agent("bot").unwrap();
+    assert_eq!(borrow("bot", Rule::Granted).await, Err(LendError::NotFound(name("a"))));
 }
 
 #[tokio::test]

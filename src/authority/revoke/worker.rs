@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::local::wipe;
 use super::upstream::{Outcome, tell};
-use super::{Revocation, RevokeError, Upstream};
+use super::{Ended, Revocation, RevokeError, Upstream};
 use crate::authority::Authority;
 use crate::authority::record::{Actor, Record};
 use crate::authority::recorder::Work;
@@ -29,6 +29,9 @@ const LONGEST: i64 = 15 * 60;
 
 /// Nobody waits longer than this for a provider to hear of it.
 const PATIENCE: i64 = 24 * 3600;
+
+/// How often who waits for an answer looks for it.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How long nobody looks where there is nothing to be told and nothing is heard.
 const IDLE: Duration = Duration::from_secs(60);
@@ -90,6 +93,24 @@ impl Authority {
         };
         let vault = Arc::clone(&self.desk.vault);
         self.write_async(move |work| settle(work, &vault, &row, &claim, outcome)).await
+    }
+
+    /// Waits until the providers of these have answered, but no longer than this; answers how far each
+    /// has come.
+    pub async fn told(&self, of: &[Ended], limit: Duration) -> Result<Vec<Ended>, RevokeError> {
+        let clock = &self.desk.clock;
+        let deadline = clock.boot() + limit;
+        loop {
+            let (authority, wanted) = (self.clone(), of.to_vec());
+            let look = tokio::task::spawn_blocking(move || authority.revocations(&wanted)).await;
+            let now = look.unwrap_or(Err(StoreError::Panicked.into()))?;
+            let waits = now.iter().any(|ended| ended.revocation == Revocation::Pending);
+            if !waits || clock.boot() >= deadline {
+                return Ok(now);
+            }
+            // Who tells them may be another process.
+            clock.sleep(LOOK).await;
+        }
     }
 
     /// How long until one is due.

@@ -35,6 +35,12 @@ Examples:
   nexus-sidecar connection refresh github
   nexus-sidecar connection refresh github --json | jq .refreshed";
 
+pub(super) const REVOKE: &str = "\
+Examples:
+  nexus-sidecar connection revoke github
+  nexus-sidecar connection revoke github --no-wait
+  nexus-sidecar connection revoke github --json | jq -r .revocation";
+
 pub(super) const DELETE: &str = "\
 Examples:
   nexus-sidecar connection delete github

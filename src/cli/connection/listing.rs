@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::authority::Connection;
+use crate::authority::{Connection, Revocation};
 use crate::cli::output::columns;
+use crate::cli::revoke::told;
 use crate::config::Provider;
 use crate::model::Binding;
 
@@ -36,10 +37,14 @@ fn cells(connection: &Connection) -> [String; 8] {
     ]
 }
 
-/// Its state, and why it is in it.
+/// Its state, and why it is in it; for a revoked one, whether its provider knows.
 pub(in crate::cli) fn state(connection: &Connection) -> String {
     let state = connection.state.as_str();
-    connection.why.as_ref().map_or_else(|| state.to_owned(), |why| format!("{state}: {why}"))
+    match (connection.revocation, &connection.why) {
+        (Some(revocation), _) if revocation != Revocation::Nothing => format!("{state} ({})", revocation.as_str()),
+        (_, Some(why)) => format!("{state}: {why}"),
+        (_, None) => state.to_owned(),
+    }
 }
 
 /// What comes of such a word, for a person.
@@ -74,6 +79,9 @@ pub(super) fn detail(connection: &Connection) -> String {
         ("version", connection.version.to_string()),
         ("fields", connection.field_names.join(", ")),
     ];
+    if let Some(revocation) = &connection.revocation {
+        lines.push(("revoked", told::said(revocation)));
+    }
     for binding in connection.bindings.iter() {
         lines.push(("hosts", hosts(binding).join(", ")));
         lines.push(("strategy", binding.strategy.kind().to_owned()));
@@ -118,6 +126,7 @@ pub(super) fn as_json(connection: &Connection) -> Value {
         "why": connection.why,
         "refresh_at": connection.refresh_at.map(moment),
         "refresh_tries": connection.refresh_tries,
+        "revocation": connection.revocation.map(Revocation::as_str),
     })
 }
 
@@ -220,6 +229,23 @@ mod tests {
         assert_eq!(
             after_refresh(&Connection { expires_at: Some(at), ..connection("a") }, true),
             ", version 2, expires 2027-01-15T08:00:00Z"
+        );
+    }
+
+    #[test]
+    fn a_revoked_connection_says_whether_its_provider_knows() {
+        let gone = |revocation| Connection { state: State::Revoked, revocation: Some(revocation), ..connection("a") };
+        assert!(table(&[gone(Revocation::Upstream)]).contains("  revoked (upstream)  "));
+        assert!(table(&[gone(Revocation::Nothing)]).contains("  revoked  "));
+        let local = gone(Revocation::Local { until: None });
+        assert!(
+            detail(&local).contains("revoked   local only, valid until its provider ends it"),
+            "{}",
+            detail(&local)
+        );
+        assert_eq!(
+            (&as_json(&local)["revocation"], &as_json(&connection("a"))["revocation"]),
+            (&json!("local"), &json!(null))
         );
     }
 

@@ -24,7 +24,7 @@ use crate::model::{Binding, ConnectionName, Fields, HostPattern, Secret, Strateg
 
 const NAME: &str = "^[a-z0-9][a-z0-9._-]{0,63}$";
 
-const CONNECTION_IN_PATH: Parameter = Parameter {
+pub(super) const CONNECTION_IN_PATH: Parameter = Parameter {
     name: "connection",
     place: Place::Path,
     kind: Kind::Text { pattern: NAME, good: is_name, example: "github" },

@@ -6,6 +6,7 @@ mod leases;
 mod limits;
 mod policies;
 mod providers;
+mod revocations;
 mod scopes;
 mod shapes;
 mod tls;
@@ -19,7 +20,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use super::answer::Answer;
@@ -154,15 +155,24 @@ fn endpoints() -> Vec<Endpoint> {
 }
 
 /// A stream of one event, and then of beats.
+struct OneEvent(bool);
+
+impl sse::Source for OneEvent {
+    async fn next(&mut self) -> Option<Event> {
+        match std::mem::replace(&mut self.0, true) {
+            false => Some(Event { id: Some(1), event: "change", data: json!({ "number": 1 }) }),
+            true => std::future::pending().await,
+        }
+    }
+
+    fn beat(&self) -> Option<Event> {
+        Some(Event { id: None, event: "beat", data: json!({ "number": 1 }) })
+    }
+}
+
 fn events(stop: tokio::sync::watch::Receiver<bool>) -> Answer {
     let (sender, feed) = sse::feed();
-    let (source, events) = mpsc::channel(1);
-    tokio::spawn(async move {
-        let _ = source.send(Event { id: Some(1), event: "change", data: json!({ "number": 1 }) }).await;
-        source.closed().await;
-    });
-    let beat = || Event { id: None, event: "beat", data: json!({ "number": 1 }) };
-    tokio::spawn(sse::pump(events, sender, Duration::from_millis(20), beat, stop));
+    tokio::spawn(sse::pump(OneEvent(false), sender, Duration::from_millis(20), PATIENCE, stop));
     Answer::events(feed)
 }
 
