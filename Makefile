@@ -4,11 +4,13 @@
 # make bench          the macro benchmark
 # make soak           the store's writer killed 200 times; SEED=N repeats a run
 # make clients        real clients through `run`; one of them: make clients ONLY=curl
+# make conformance    the served Authority against its OpenAPI document; SEED=… repeats a run
 # make dist           the release: a static binary and what belongs to it, into target/dist
 # make dist-check     the release as a new user meets it, in an empty root
 # make first-hour     the same with the binary of `make release`
 # make install-tools  what `test` needs: packages, Python, JavaScript runtimes, Go, PostgreSQL, an S3 server
-.PHONY: check fmt lint unit doc test release demo demo-tamper clients bench bench-seed soak soak-seed dist dist-check first-hour \
+.PHONY: check fmt lint unit doc test release demo demo-tamper clients conformance bench bench-seed soak soak-seed dist \
+  dist-check first-hour \
   install-tools
 
 SIDECAR := target/release/nexus-sidecar
@@ -36,7 +38,8 @@ doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
 test:
-	NEXUS_TESTS_NEED_POSTGRES=1 .ci/ledger install-tools check release demo demo-tamper first-hour clients bench-seed soak-seed
+	NEXUS_TESTS_NEED_POSTGRES=1 .ci/ledger install-tools check release demo demo-tamper first-hour clients conformance \
+	  bench-seed soak-seed
 
 release:
 	cargo build --release
@@ -50,6 +53,9 @@ demo-tamper: release
 
 clients: release
 	python3 tests/clients/run.py --binary $(SIDECAR) $(if $(ONLY),--only $(ONLY))
+
+conformance: release
+	python3 tests/schemathesis/run.py --binary $(SIDECAR)
 
 bench:
 	cargo bench --bench macro

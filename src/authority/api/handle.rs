@@ -1,4 +1,4 @@
-//! The life of a call: version, endpoint, caller, limit, role, parameters, body, handler, answer.
+//! The life of a call: endpoint, version, caller, limit, role, parameters, body, handler, answer.
 //!
 //! Whatever happens is answered, in the shape of the surface that was called; nothing of what was
 //! sent goes into the log.
@@ -95,11 +95,10 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let found = api.router.find(&parts.method, parts.uri.path());
-    course.endpoint = found.as_ref().ok().map(|found| found.endpoint);
-    version::check(&parts.headers)?;
-    let found = found?;
+    let found = api.router.find(&parts.method, parts.uri.path())?;
     let endpoint = found.endpoint;
+    course.endpoint = Some(endpoint);
+    version::check(&parts.headers)?;
     let principal = match endpoint.handler.roles() {
         None => None,
         Some(_) => Some(admit(api, peer, &parts.headers, endpoint).await?),

@@ -57,8 +57,8 @@ fn operation(endpoint: &Endpoint) -> Value {
         "name": "Nexus-Protocol-Version",
         "in": "header",
         "required": false,
-        "description": "The version of the protocol that the caller speaks",
-        "schema": { "type": "string", "pattern": version::PATTERN, "examples": [version::SPOKEN] },
+        "description": "The version of the protocol that the caller speaks; other minor versions of it pass too",
+        "schema": { "type": "string", "enum": [version::SPOKEN] },
     }));
     let mut operation = json!({
         "operationId": endpoint.name,

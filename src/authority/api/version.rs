@@ -9,9 +9,6 @@ pub(super) const HEADER: HeaderName = HeaderName::from_static("nexus-protocol-ve
 /// The version that is answered.
 pub(super) const SPOKEN: &str = "2026.1";
 
-/// What a caller may say, for the document: any minor version of this major one.
-pub(super) const PATTERN: &str = r"^2026\.[0-9]{1,4}$";
-
 /// Refuses a version of another major number. Minor ones only add to each other.
 pub(super) fn check(headers: &HeaderMap) -> Result<(), Problem> {
     let mut said = headers.get_all(HEADER).iter();

@@ -189,8 +189,10 @@ fn binding(line: Value) -> Result<Binding, Problem> {
     let hosts = line.texts("hosts")?.ok_or_else(|| line.wrong("hosts", "is missing"))?;
     let host = |text: String| HostPattern::parse(&text).map_err(|error| line.wrong("hosts", error));
     let hosts = hosts.into_iter().map(host).collect::<Result<_, _>>()?;
-    let strategy = line.object("strategy")?.ok_or_else(|| line.wrong("strategy", "is missing"))?;
-    let strategy = Strategy::from_json(&strategy.rest().into()).map_err(|error| line.wrong("strategy", error))?;
+    let mut said = line.object("strategy")?.ok_or_else(|| line.wrong("strategy", "is missing"))?;
+    let (kind, config) = (said.text("type")?, said.object("config")?.map(Members::rest).unwrap_or_default());
+    said.finish()?;
+    let strategy = Strategy::from_settings(&kind, &config).map_err(|error| line.wrong("strategy", error))?;
     line.finish()?;
     Ok(Binding { hosts, strategy })
 }

@@ -50,6 +50,9 @@ fn connection() -> Value {
     })
 }
 
+/// The strategies, as they are asked for and answered; `api_key` is asked for alone.
+const KINDS: [&str; 7] = ["oauth2", "header", "api_key", "query_param", "basic_auth", "hmac_payload", "aws_sigv4"];
+
 fn binding() -> Value {
     json!({
         "type": "object",
@@ -59,7 +62,8 @@ fn binding() -> Value {
             "strategy": {
                 "type": "object",
                 "required": ["type"],
-                "properties": { "type": { "type": "string" }, "config": { "type": ["object", "null"] } },
+                "properties": { "type": { "type": "string", "enum": KINDS }, "config": { "type": "object" } },
+                "additionalProperties": false,
             },
         },
         "additionalProperties": false,
