@@ -86,6 +86,7 @@ def run(binary, tool, seed, examples, more):
         try:
             for connection in CONNECTIONS:
                 authority.post("/api/v2/connections", connection)
+            authority.post("/api/v2/agents", {"name": "triage-bot"})
             print(f"schemathesis: seed {seed}, {examples} examples an operation, without {STREAMS}", flush=True)
             command = [
                 str(tool), "--config-file", str(HERE / "schemathesis.toml"), "run",

@@ -7,6 +7,7 @@
 
 #![allow(dead_code, reason = "the frame stands before all of its endpoints do")]
 
+mod access;
 mod answer;
 mod blocking;
 mod call;

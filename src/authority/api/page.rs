@@ -40,7 +40,8 @@ impl Page {
     pub(in crate::authority) fn of(call: &Call) -> Self {
         let key = call.given("cursor").and_then(|cursor| hex::decode(cursor).ok()).unwrap_or_default();
         let key = String::from_utf8(key).unwrap_or_default();
-        let (first, second) = key.split_once(' ').unwrap_or((&key, ""));
+        // The second part holds no blank; the first may.
+        let (first, second) = key.rsplit_once(' ').unwrap_or((&key, ""));
         let after = (first.to_owned(), second.to_owned());
         Self { after, limit: usize::try_from(call.number("limit")).unwrap_or(1) }
     }

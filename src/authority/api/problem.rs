@@ -26,6 +26,9 @@ pub(in crate::authority) enum ApiCode {
     /// The reference's word for whatever is not active; on its surface alone.
     NotActive,
     AuthorityUnavailable,
+    AgentNotFound,
+    KeyNotFound,
+    AgentRevoked,
     MethodNotAllowed,
     RequestTimeout,
     AlreadyExists,
@@ -48,6 +51,9 @@ impl ApiCode {
             Self::PermissionDenied => "PERMISSION_DENIED",
             Self::NotFound => "NOT_FOUND",
             Self::ConnectionNotFound => "CONNECTION_NOT_FOUND",
+            Self::AgentNotFound => "AGENT_NOT_FOUND",
+            Self::KeyNotFound => "KEY_NOT_FOUND",
+            Self::AgentRevoked => "AGENT_REVOKED",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::RequestTimeout => "REQUEST_TIMEOUT",
             Self::ConnectionNotReady => "CONNECTION_NOT_READY",
@@ -75,10 +81,14 @@ impl ApiCode {
             Self::InvalidArgument | Self::UnsupportedVersion => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::PermissionDenied | Self::PolicyDenied | Self::NotActive => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::ConnectionNotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::ConnectionNotFound | Self::AgentNotFound | Self::KeyNotFound => {
+                StatusCode::NOT_FOUND
+            }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::AlreadyExists | Self::ConnectionNotReady | Self::AttentionRequired => StatusCode::CONFLICT,
+            Self::AlreadyExists | Self::AgentRevoked | Self::ConnectionNotReady | Self::AttentionRequired => {
+                StatusCode::CONFLICT
+            }
             Self::ConnectionRevoked | Self::ConnectionExpired | Self::KeyRevoked | Self::KeyExpired => StatusCode::GONE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,

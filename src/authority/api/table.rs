@@ -1,7 +1,7 @@
 //! The endpoints, each once.
 
 use super::endpoint::Endpoint;
-use super::{connections, events, lease, policy, providers, revocations, service, token};
+use super::{access, connections, events, lease, policy, providers, revocations, service, token};
 
 /// All of them. Router, scope check, document and tests read this and nothing else.
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -14,5 +14,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     all.extend(connections::endpoints());
     all.extend(revocations::endpoints());
     all.extend(events::endpoints());
+    all.extend(access::endpoints());
     all
 }

@@ -22,7 +22,7 @@ use crate::authority::{Connection, ConnectionError, NewConnection};
 use crate::config::Catalogue;
 use crate::model::{Binding, ConnectionName, Fields, HostPattern, Secret, Strategy};
 
-const NAME: &str = "^[a-z0-9][a-z0-9._-]{0,63}$";
+pub(super) const NAME: &str = "^[a-z0-9][a-z0-9._-]{0,63}$";
 
 pub(super) const CONNECTION_IN_PATH: Parameter = Parameter {
     name: "connection",
@@ -31,7 +31,7 @@ pub(super) const CONNECTION_IN_PATH: Parameter = Parameter {
     says: "Its id or its name",
 };
 
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     ConnectionName::parse(text).is_ok()
 }
 
@@ -177,7 +177,7 @@ fn fields(members: &mut Members) -> Result<Option<Fields>, Problem> {
     Ok(Some(fields))
 }
 
-fn end(members: &mut Members) -> Result<Option<SystemTime>, Problem> {
+pub(super) fn end(members: &mut Members) -> Result<Option<SystemTime>, Problem> {
     let Some(text) = members.text_or_none("expires_at")? else { return Ok(None) };
     let moment = OffsetDateTime::parse(&text, &Rfc3339);
     let not = |_| members.wrong("expires_at", "must be a time of RFC 3339, such as 2027-01-31T00:00:00Z");

@@ -3,14 +3,14 @@
 use super::*;
 
 impl Served {
-    async fn admin(&self, method: &str, path: &str, body: &str) -> Reply {
+    pub(super) async fn admin(&self, method: &str, path: &str, body: &str) -> Reply {
         let admin = key(ADMIN);
         let reply = self.send(method, path, &[("x-api-key", &admin), ("content-type", "application/json")], body).await;
         assert!(!reply.body.contains("canary"), "{method} {path}: {reply:?}");
         reply
     }
 
-    async fn make(&self, name: &str) -> Reply {
+    pub(super) async fn make(&self, name: &str) -> Reply {
         let body = json!({
             "name": name,
             "bindings": [{ "hosts": ["api.example.com"], "strategy": { "type": "oauth2" } }],

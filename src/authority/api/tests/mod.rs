@@ -1,5 +1,6 @@
 //! The frame, with endpoints and callers of the test's own, over real sockets.
 
+mod access;
 mod connections;
 mod frame;
 mod leases;
