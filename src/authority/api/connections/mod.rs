@@ -18,7 +18,7 @@ use super::json::Members;
 use super::page::{CURSOR, LIMIT, Page};
 use super::problem::{ApiCode, Problem, Surface};
 use crate::authority::access::Principal;
-use crate::authority::{Connection, ConnectionError, NewConnection};
+use crate::authority::{Connection, ConnectionError, NewConnection, ProviderError};
 use crate::config::Catalogue;
 use crate::model::{Binding, ConnectionName, Fields, HostPattern, Secret, Strategy};
 
@@ -112,25 +112,34 @@ fn add(call: &Call, caller: &Principal) -> Result<Answer, Problem> {
     let owned = members.flag("owned", false)?;
     let fields = fields(&mut members)?.unwrap_or_default();
     let expires_at = end(&mut members)?;
-    let new = match (provider, lines) {
+    let authority = call.authority(caller);
+    let (new, own) = match (provider, lines) {
         (Some(provider), None) => {
-            let Some(known) = Catalogue::built_in().provider(provider.as_str()) else {
-                return Err(members.wrong("provider", "names no provider that is known"));
-            };
             if owned {
                 return Err(members.wrong("owned", "does not stand beside a provider, which says it itself"));
             }
-            let bindings = known.bindings.iter().cloned().collect();
-            NewConnection { name, provider: Some(provider), bindings, owned: known.owned, fields, expires_at }
+            // One of the store stands for one of its name that is built in.
+            let own = authority.provider_named(provider.as_str()).map_err(|error| match error {
+                ProviderError::Store(error) => error.into(),
+                other => Problem::internal(other),
+            })?;
+            let (bindings, owned) = match (&own, Catalogue::built_in().provider(provider.as_str())) {
+                (Some(own), _) => (own.definition.bindings(), own.definition.is_owned()),
+                (None, Some(known)) => (Some(&known.bindings), known.owned),
+                (None, None) => return Err(members.wrong("provider", "names no provider that is known")),
+            };
+            let unbound = || members.wrong("provider", "does not say yet to which hosts its credentials go");
+            let bindings = bindings.ok_or_else(unbound)?.iter().cloned().collect();
+            (NewConnection { name, provider: Some(provider), bindings, owned, fields, expires_at }, own)
         }
         (None, Some(lines)) => {
             let bindings = lines.into_iter().map(binding).collect::<Result<_, _>>()?;
-            NewConnection { name, provider: None, bindings, owned, fields, expires_at }
+            (NewConnection { name, provider: None, bindings, owned, fields, expires_at }, None)
         }
         _ => return Err(members.wrong("provider", "or bindings: one of them says where the credentials go, and how")),
     };
     members.finish()?;
-    let made = call.authority(caller).add(new)?;
+    let made = authority.add_of(new, own)?;
     Ok(Answer::created(format!("/api/v2/connections/{}", made.id), &view(&made)))
 }
 
