@@ -9,7 +9,7 @@ with the end of the index and its .head, likewise; lines that whoever holds the 
 the last 20 ms of a process that was killed, which were never written.";
 
 /// What an audit's folder holds, and what is wrong with it.
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     /// The files, in the order in which they were opened.
     pub files: Vec<FileReport>,
@@ -30,7 +30,7 @@ pub struct Report {
 }
 
 /// One file.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct FileReport {
     /// Its name.
     pub file: String,
@@ -45,7 +45,7 @@ pub struct FileReport {
 }
 
 /// One thing that does not hold.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The file.
     pub file: String,

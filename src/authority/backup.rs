@@ -2,14 +2,18 @@
 //! store. What is sealed stays sealed; the file is worth what the store is worth, and needs its key.
 
 use std::io::{self, BufRead, Write};
+use std::time::SystemTime;
 
 use aws_lc_rs::hmac;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value as Json, json};
 
-use super::store::{StoreError, Transaction, VERSION, Value};
+use super::connections::{seconds, time};
+use super::record::Record;
+use super::store::{Sqlite, StoreError, Transaction, VERSION, Value};
 use super::vault::Sealed;
 use super::{AUDIT_KEY, Authority, AuthorityError, KEY_CHECK};
+use crate::config::AuthorityConfig;
 use crate::model::Secret;
 
 /// A table: how its rows are read, and how they are written.
@@ -138,6 +142,15 @@ pub enum BackupError {
 /// How many rows of each table were written or read.
 pub type Counts = Vec<(&'static str, u64)>;
 
+/// What a restore has put into a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// How many rows of each table.
+    pub counts: Counts,
+    /// When the backup was made: what changed since is as it was then.
+    pub made_at: SystemTime,
+}
+
 /// Rows that are read or written at once.
 const PAGE: usize = 1000;
 
@@ -163,7 +176,7 @@ impl Authority {
     ///
     /// What was revoked or changed since the backup is as it was then: sidecars that held leases ask
     /// again, since the store counts as another one.
-    pub fn restore(&self, from: &mut dyn BufRead) -> Result<Counts, BackupError> {
+    pub fn restore(&self, from: &mut dyn BufRead) -> Result<Restored, BackupError> {
         let mut tx = self.desk.store.begin(super::store::Intent::Write)?;
         for table in TABLES.iter().filter(|table| table.name != "meta") {
             let rows = match table.paged {
@@ -175,9 +188,44 @@ impl Authority {
             }
         }
         let mut reading = Reading { from, line: 0, seen: Vec::new(), mac: None };
-        let counts = reading.fill(&mut *tx, self)?;
+        let restored = reading.fill(&mut *tx, self)?;
         tx.commit()?;
-        Ok(counts)
+        Ok(restored)
+    }
+
+    /// Says to the audit that a backup was made: whoever has it and the key has every credential.
+    pub fn note_backup(&self) -> Result<(), StoreError> {
+        self.write(|work| {
+            work.record(Record::new("store.backed_up"));
+            Ok(())
+        })
+    }
+
+    /// Says to the audit that the store begins with a backup. Asked of an Authority that was opened
+    /// after that: it has the chains' key of the backup.
+    pub fn note_restore(&self, made_at: SystemTime) -> Result<(), StoreError> {
+        self.write(move |work| {
+            work.record(Record::new("store.restored").with("backup_of", seconds(made_at)));
+            Ok(())
+        })
+    }
+
+    /// Takes away the store of a configuration, which was made for a restore that failed.
+    pub fn unmake(self, config: &AuthorityConfig) -> io::Result<()> {
+        if !self.made {
+            return Ok(());
+        }
+        drop(self);
+        let path = Sqlite::path_in(&config.data_dir);
+        for end in ["", "-wal", "-shm"] {
+            let mut name = path.clone().into_os_string();
+            name.push(end);
+            match std::fs::remove_file(name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -230,8 +278,8 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn fill(&mut self, tx: &mut dyn Transaction, authority: &Authority) -> Result<Counts, BackupError> {
-        self.head()?;
+    fn fill(&mut self, tx: &mut dyn Transaction, authority: &Authority) -> Result<Restored, BackupError> {
+        let made_at = self.head()?;
         let mut counts: Counts = TABLES.iter().map(|table| (table.name, 0)).collect();
         let mut waiting: Vec<Vec<Value>> = Vec::new();
         let mut place = 0;
@@ -240,7 +288,7 @@ impl Reading<'_> {
             let Json::Array(parts) = &line else {
                 flush(tx, place, &mut waiting)?;
                 self.end(&line, counts.iter().map(|(_, count)| count).sum())?;
-                return Ok(counts);
+                return Ok(Restored { counts, made_at });
             };
             let name = parts.first().and_then(Json::as_str).unwrap_or_default();
             let at = TABLES.iter().position(|table| table.name == name);
@@ -260,13 +308,13 @@ impl Reading<'_> {
         }
     }
 
-    fn head(&mut self) -> Result<(), BackupError> {
+    fn head(&mut self) -> Result<SystemTime, BackupError> {
         let line = self.next()?.ok_or(BackupError::NotWhole)?;
         if line["format"].as_str() != Some(FORMAT) {
             return Err(self.wrong("is not the beginning of a backup of nexus-sidecar".to_owned()));
         }
         match line["schema"].as_u64() {
-            Some(found) if found == VERSION => Ok(()),
+            Some(found) if found == VERSION => Ok(time(line["at"].as_i64().unwrap_or_default())),
             Some(found) => Err(self.wrong(format!(
                 "says that it is of a store of version {found}, and this program restores version {VERSION}: \
                  use the release that made it, and let a newer one bring the store up to date"

@@ -39,6 +39,7 @@ impl Fixture {
             data_dir: folder.path().to_owned(),
             key: KeySource::Passphrase,
             store: store_in(folder.path()),
+            other_keys: vec![],
         };
         let key = MasterKey::new(Secret::new([7; 32]));
         let authority = Authority::open(&config, &key, Arc::<TestClock>::clone(&clock)).unwrap();

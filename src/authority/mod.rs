@@ -46,6 +46,7 @@ mod keys;
 mod lend;
 mod life;
 mod oauth2;
+mod overview;
 mod policies;
 mod proof;
 mod providers;
@@ -63,13 +64,14 @@ mod vault;
 
 pub use access::{AccessError, ApiKey, Dialers, Scope};
 pub use agents::ListedAgent;
-pub use backup::{BackupError, Counts};
+pub use backup::{BackupError, Counts, Restored};
 pub use connections::{Connection, ConnectionError, NewConnection};
 pub use freeze::Freeze;
 pub use grants::{Changed, Granted};
-pub use key::{KeyError, KeyReader, MasterKey, read_key};
+pub use key::{KeyError, KeyReader, MasterKey, read_key, read_other_keys};
 pub use keys::{ListedKey, NewKey};
 pub use life::NoSuchEdge;
+pub use overview::Overview;
 pub use policies::{PolicyError, PolicyVersion, check_policy};
 pub use proof::{StoreHead, StoreReport};
 pub use providers::{
@@ -289,8 +291,8 @@ fn sealer(key: &MasterKey, others: &[MasterKey], purpose: Purpose) -> Result<Sea
 }
 
 /// Seals the key of the interception CA where there is no store here to open.
-pub fn ca_sealer(key: &MasterKey) -> Result<Sealer, AuthorityError> {
-    Ok(sealer(key, &[], Purpose::Ca)?)
+pub fn ca_sealer(key: &MasterKey, others: &[MasterKey]) -> Result<Sealer, AuthorityError> {
+    Ok(sealer(key, others, Purpose::Ca)?)
 }
 
 /// Compares the key with the one that the store was made with, by a constant that was sealed

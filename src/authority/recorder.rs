@@ -115,8 +115,10 @@ impl Drop for Recorder {
         let way = self.way.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Way::Running(tasks, thread) = std::mem::replace(way, Way::Broken) {
             drop(tasks);
-            // A panic of the thread was logged where it happened.
-            let _ = thread.join();
+            // A change may have held the last handle on us: a thread does not wait for itself.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
         }
     }
 }

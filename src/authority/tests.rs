@@ -13,7 +13,12 @@ use crate::telemetry::TestClock;
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 
 pub(super) fn open_with(folder: &Path, key: u8) -> Result<(Authority, Arc<TestClock>), AuthorityError> {
-    let config = AuthorityConfig { data_dir: folder.to_owned(), key: KeySource::Passphrase, store: store_in(folder) };
+    let config = AuthorityConfig {
+        data_dir: folder.to_owned(),
+        key: KeySource::Passphrase,
+        store: store_in(folder),
+        other_keys: vec![],
+    };
     let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + NOW));
     Authority::open(&config, &MasterKey::new(Secret::new([key; 32])), clock.clone()).map(|opened| (opened, clock))
 }

@@ -1,7 +1,7 @@
 //! `audit`: what was recorded, shown, searched and proved.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,13 +9,15 @@ use clap::Subcommand;
 
 use self::rows::Rows;
 use super::failure::{Failure, finish};
-use super::output::safe;
-use super::{exit, harden, start};
-use crate::audit::{self, Head, Report, Tail};
+use super::{exit, start};
+use crate::audit::Tail;
 use crate::telemetry::{Clock as _, SystemClock};
 
 pub(super) mod query;
 pub(super) mod rows;
+#[cfg(feature = "authority")]
+mod stored;
+mod verify;
 mod when;
 
 /// How often new lines are looked for.
@@ -46,7 +48,7 @@ pub(super) struct Args {
 enum Command {
     Tail(TailArgs),
     Query(query::QueryArgs),
-    Verify(VerifyArgs),
+    Verify(verify::VerifyArgs),
 }
 
 /// Show the last requests, those that were refused included
@@ -69,35 +71,6 @@ struct TailArgs {
     /// The lines as they are stored: intents and outcomes
     #[arg(long)]
     json: bool,
-}
-
-/// Prove that no line was edited, removed, moved or added
-///
-/// Exit code 0: nothing was found; 1: something was. It prints heads: kept elsewhere and given
-/// to --head later, they show whether what is here now still begins with what was here then.
-#[derive(clap::Args)]
-#[command(after_help = verify_help())]
-struct VerifyArgs {
-    #[command(flatten)]
-    place: Place,
-    /// The chain's key [default: the configuration's, or DIR/key]
-    #[arg(long, value_name = "FILE")]
-    key_file: Option<PathBuf>,
-    /// A head that was kept elsewhere: COUNT:MAC, or a copy of a .head file; may be repeated
-    #[arg(long = "head", value_name = "HEAD")]
-    heads: Vec<String>,
-    /// The report as JSON
-    #[arg(long)]
-    json: bool,
-}
-
-/// Examples, and what a chain of MACs cannot show.
-fn verify_help() -> String {
-    format!(
-        "Examples:\n  nexus-sidecar audit verify\n  \
-         nexus-sidecar audit verify --head \"$(cat head-of-yesterday.json)\"\n\n{}",
-        audit::LIMITS
-    )
 }
 
 #[derive(clap::Args)]
@@ -125,7 +98,7 @@ pub(super) fn run(args: Args) -> ExitCode {
     finish(match args.command {
         Command::Tail(args) => tail(&args),
         Command::Query(args) => query::run(&args),
-        Command::Verify(args) => verify(&args),
+        Command::Verify(args) => verify::run(&args),
     })
 }
 
@@ -161,87 +134,4 @@ fn tail(args: &TailArgs) -> Result<ExitCode, Failure> {
 fn print(lines: &[String]) -> bool {
     let mut out = io::stdout().lock();
     lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush()).is_ok()
-}
-
-fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
-    // Whoever could read the chain's key in our memory could forge lines.
-    harden::harden()?;
-    let (dir, key) = args.place.find()?;
-    let key = args.key_file.as_deref().unwrap_or(&key);
-    let heads = args.heads.iter().map(|head| read_head(head)).collect::<Result<Vec<_>, _>>()?;
-    let report = audit::verify(&dir, key, &heads).map_err(|error| Failure::because(&error))?;
-    let text = if args.json {
-        serde_json::to_string_pretty(&report).map_err(|error| Failure::because(&error))?
-    } else {
-        told(&dir, &report)
-    };
-    // Who closed the pipe still gets the exit code.
-    print(&[text]);
-    Ok(if report.findings.is_empty() { exit::OK } else { exit::FAILED }.into())
-}
-
-fn read_head(text: &str) -> Result<Head, Failure> {
-    if let Ok(head) = text.parse() {
-        return Ok(head);
-    }
-    let content = std::fs::read_to_string(text)
-        .map_err(|error| Failure::usage(format!("{text:?} is neither COUNT:MAC nor a file of a head: {error}")))?;
-    content.parse().map_err(|error| Failure::usage(format!("{text}: {error}")))
-}
-
-fn told(dir: &Path, report: &Report) -> String {
-    let mut text = format!("audit     {}\n", dir.display());
-    let running = report.files.iter().filter(|file| !file.closed).count();
-    text += &format!("files     {}", report.files.len());
-    if running > 0 {
-        text += &format!(" ({running} not closed: the process runs, or died)");
-    }
-    text += &format!("\nlines     {}\nrequests  {}\nopen      {}", report.lines, report.requests, report.open);
-    if report.open > 0 {
-        text += " (left, and no outcome is recorded: they run, or their process died)";
-        for trace in &report.open_traces {
-            text += &format!("\n          {trace}");
-        }
-    }
-    if report.lost > 0 {
-        text += &format!("\nlost      {} lines that could not be written (best_effort)", report.lost);
-    }
-    for file in report.files.iter().filter(|file| file.torn && !file.closed) {
-        text += &format!("\ntorn      {}: its last line is incomplete, behind its head", file.file);
-    }
-    for file in report.files.iter().filter(|file| file.unlisted) {
-        text += &format!("\nunlisted  {}: its process died while it was opened", file.file);
-    }
-    if report.findings.is_empty() {
-        text += "\n\nok: no line was edited, removed, moved or added\n\nKeep elsewhere, to give to --head later:";
-        for head in &report.heads {
-            text += &format!("\n  {head}  {}", head.file.as_deref().unwrap_or_default());
-        }
-        return text;
-    }
-    text += "\n\nTAMPERED:";
-    for finding in &report.findings {
-        text += &format!("\n  {}", safe(&finding.to_string()));
-    }
-    text + "\n\nA machine that lost power can lose the end of a file too, in other modes than durable."
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn heads_are_given_as_text_or_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("head");
-        let mac = "ab".repeat(32);
-        std::fs::write(&path, format!("{{\"file\":\"f\",\"count\":3,\"mac\":\"{mac}\"}}\n")).unwrap();
-        assert_eq!(read_head(&format!("3:{mac}")).unwrap().count, 3);
-        assert_eq!(read_head(path.to_str().unwrap()).unwrap().file.as_deref(), Some("f"));
-        for bad in ["3:xyz", "/nonexistent"] {
-            assert_eq!(read_head(bad).unwrap_err().code(), exit::USAGE);
-        }
-        std::fs::write(&path, "hello").unwrap();
-        assert_eq!(read_head(path.to_str().unwrap()).unwrap_err().code(), exit::USAGE);
-    }
 }

@@ -17,8 +17,12 @@ use crate::telemetry::SystemClock;
 
 mod agent;
 mod allow;
+mod backup;
+mod doctor;
 mod key;
 mod policy;
+mod restore;
+mod rotate_key;
 mod serve;
 
 const EXAMPLES: &str = "\
@@ -28,9 +32,11 @@ Examples:
   nexus-sidecar authority allow triage-bot github       what it may borrow
   nexus-sidecar authority key add --scope sidecar --agent triage-bot --out sidecar.key
                                                         what its sidecar shows
+  nexus-sidecar authority backup store.backup           the store as it is now; see rotate-key, too
+  nexus-sidecar authority doctor                        whether all of it is well
   curl http://127.0.0.1:14110/openapi.json              every call, with who may make it";
 
-/// Serve the Authority, and say who may use it
+/// Serve the Authority, say who may use it, and look after its store
 ///
 /// The Authority keeps connections and lends their credentials. `run` and `proxy` have one of their
 /// own, in the same store; served, sidecars and programs elsewhere borrow from it over HTTP.
@@ -51,6 +57,10 @@ enum Command {
     Agent(agent::Args),
     Allow(allow::Args),
     Policy(policy::Args),
+    RotateKey(rotate_key::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
+    Doctor(doctor::Args),
 }
 
 /// Runs the command and answers its exit code.
@@ -58,6 +68,10 @@ pub(super) fn run(args: Args) -> ExitCode {
     let config = args.config.as_deref();
     let done = match args.command {
         Command::Serve(args) => return finish(serve::execute(config, &args)),
+        Command::RotateKey(args) => return finish(rotate_key::execute(config, &args)),
+        Command::Doctor(args) => return finish(doctor::execute(config, &args)),
+        Command::Backup(args) => backup::execute(config, &args),
+        Command::Restore(args) => restore::execute(config, &args),
         Command::Key(args) => key::execute(config, args),
         Command::Agent(args) => agent::execute(config, args),
         Command::Allow(args) => allow::execute(config, &args),

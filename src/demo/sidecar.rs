@@ -100,7 +100,12 @@ fn config(folder: &Path, services: &Services) -> Result<Config, DemoError> {
     Ok(Config {
         file: None,
         listen: Listen { proxy: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], ..Listen::default() },
-        authority: AuthorityConfig { key: KeySource::File(data_dir.join("key")), store: StoreConfig::Sqlite, data_dir },
+        authority: AuthorityConfig {
+            key: KeySource::File(data_dir.join("key")),
+            store: StoreConfig::Sqlite,
+            other_keys: Vec::new(),
+            data_dir,
+        },
         service: ServiceConfig::default(),
         remote: None,
         ca_dir: folder.join("ca"),

@@ -7,6 +7,7 @@
 
 mod ca;
 mod ca_dir;
+mod ends;
 #[cfg(test)]
 pub(crate) mod for_tests;
 mod leaves;
@@ -16,6 +17,7 @@ mod roots;
 mod service;
 
 pub use ca::{Ca, CaError};
+pub use ends::ends_at;
 pub use leaves::Leaves;
 pub use names::LeafNames;
 pub use roots::{Roots, RootsError};

@@ -35,6 +35,7 @@ mod rules;
 mod run;
 mod secrecy;
 mod sigv4;
+mod store_care;
 mod summary;
 #[allow(dead_code, unused_imports)]
 mod support;

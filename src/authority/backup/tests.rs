@@ -10,7 +10,12 @@ use crate::model::{Binding, ConnectionName, Fields, HostPattern, Strategy};
 use crate::telemetry::TestClock;
 
 fn open(folder: &Path, key: u8) -> Authority {
-    let config = AuthorityConfig { data_dir: folder.to_owned(), key: KeySource::Passphrase, store: store_in(folder) };
+    let config = AuthorityConfig {
+        data_dir: folder.to_owned(),
+        key: KeySource::Passphrase,
+        store: store_in(folder),
+        other_keys: vec![],
+    };
     let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
     Authority::open(&config, &MasterKey::new(Secret::new([key; 32])), clock).unwrap()
 }
@@ -43,7 +48,7 @@ fn what_was_backed_up_is_there_again_with_its_proofs() {
     let old = filled(one.path());
     let file = backup(&old);
     assert!(!String::from_utf8_lossy(&file).contains("canary"));
-    let counts = open(two.path(), 7).restore(&mut &*file).unwrap();
+    let counts = open(two.path(), 7).restore(&mut &*file).unwrap().counts;
     assert!(counts.contains(&("connections", 4)) && counts.contains(&("audit", 6)), "{counts:?}");
     let new = open(two.path(), 7);
     assert_eq!(new.list().unwrap(), old.list().unwrap());

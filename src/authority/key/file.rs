@@ -24,7 +24,8 @@ pub(super) fn read_or_make(path: &Path, store: Option<&Path>) -> Result<(Secret,
     }
 }
 
-fn read(path: &Path) -> Result<Secret, KeyError> {
+/// Reads a key file.
+pub(super) fn read(path: &Path) -> Result<Secret, KeyError> {
     let file = File::open(path).map_err(cannot("open the key file", path))?;
     // Asked of the open file, so that nobody can exchange it in between.
     let about = file.metadata().map_err(cannot("look at the key file", path))?;

@@ -130,6 +130,18 @@ pub fn read_key(config: &AuthorityConfig, reader: &KeyReader<'_>) -> Result<Mast
     Ok(MasterKey { secret, made })
 }
 
+/// Reads the keys beside the master key. None of them is made.
+pub fn read_other_keys(config: &AuthorityConfig, reader: &KeyReader<'_>) -> Result<Vec<MasterKey>, KeyError> {
+    let read = |source: &KeySource| match source {
+        KeySource::File(path) => file::read(path),
+        KeySource::Env(name) => from_environment(name, reader),
+        KeySource::Fd(number) => descriptor::read(*number),
+        KeySource::Passphrase => Err(KeyError::Passphrase("it can be the store's key alone")),
+        KeySource::Command(argv) => command::read(argv),
+    };
+    config.other_keys.iter().map(|source| read(source).map(MasterKey::new)).collect()
+}
+
 fn from_environment(name: &str, reader: &KeyReader<'_>) -> Result<Secret, KeyError> {
     let text = (reader.environment)(name).ok_or_else(|| KeyError::Unset(name.to_owned()))?;
     let text = Zeroizing::new(text.into_encoded_bytes());
@@ -168,6 +180,11 @@ impl MasterKey {
     /// The file that was made to hold it, if this was its first use.
     pub fn made(&self) -> Option<&Path> {
         self.made.as_deref()
+    }
+
+    /// Tells whether both are one key.
+    pub fn is(&self, other: &Self) -> bool {
+        aws_lc_rs::constant_time::verify_slices_are_equal(self.secret.expose(), other.secret.expose()).is_ok()
     }
 
     /// Derives the key of a purpose: HKDF-SHA256 (RFC 5869), the purpose as its `info`.

@@ -18,7 +18,10 @@ fn reader() -> KeyReader<'static> {
 }
 
 fn read_from(data_dir: &Path, key: KeySource) -> Result<MasterKey, KeyError> {
-    read_key(&AuthorityConfig { data_dir: data_dir.to_owned(), key, store: StoreConfig::Sqlite }, &reader())
+    read_key(
+        &AuthorityConfig { data_dir: data_dir.to_owned(), key, store: StoreConfig::Sqlite, other_keys: vec![] },
+        &reader(),
+    )
 }
 
 #[test]
@@ -108,8 +111,12 @@ fn a_descriptor_need_not_be_a_file() {
 #[test]
 fn a_passphrase_is_asked_for_twice_at_first_and_once_later() {
     let folder = tempfile::tempdir().unwrap();
-    let config =
-        AuthorityConfig { data_dir: folder.path().to_owned(), key: KeySource::Passphrase, store: StoreConfig::Sqlite };
+    let config = AuthorityConfig {
+        data_dir: folder.path().to_owned(),
+        key: KeySource::Passphrase,
+        store: StoreConfig::Sqlite,
+        other_keys: vec![],
+    };
     let with = |answers: &[&str]| {
         let answers = RefCell::new(answers.iter().rev().map(|&text| text.to_owned()).collect::<Vec<_>>());
         let ask = |_: &str| answers.borrow_mut().pop().map(Secret::new).ok_or_else(|| io::Error::other("asked again"));

@@ -14,7 +14,12 @@ use crate::telemetry::{Clock as _, TestClock};
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 
 fn open(folder: &Path) -> (Authority, Arc<TestClock>) {
-    let config = AuthorityConfig { data_dir: folder.to_owned(), key: KeySource::Passphrase, store: store_in(folder) };
+    let config = AuthorityConfig {
+        data_dir: folder.to_owned(),
+        key: KeySource::Passphrase,
+        store: store_in(folder),
+        other_keys: vec![],
+    };
     let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + NOW));
     (Authority::open(&config, &MasterKey::new(Secret::new([7; 32])), clock.clone()).unwrap(), clock)
 }

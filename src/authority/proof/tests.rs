@@ -14,6 +14,7 @@ fn fixture() -> (tempfile::TempDir, Authority) {
         data_dir: folder.path().to_owned(),
         key: KeySource::Passphrase,
         store: store_in(folder.path()),
+        other_keys: vec![],
     };
     let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
     let authority = Authority::open(&config, &MasterKey::new(Secret::new([7; 32])), clock).unwrap();

@@ -10,7 +10,12 @@ use crate::model::{Binding, ConnectionName, Fields, HostPattern, Secret, Strateg
 use crate::telemetry::TestClock;
 
 fn open(folder: &Path, key: u8, others: &[u8]) -> Result<Authority, AuthorityError> {
-    let config = AuthorityConfig { data_dir: folder.to_owned(), key: KeySource::Passphrase, store: store_in(folder) };
+    let config = AuthorityConfig {
+        data_dir: folder.to_owned(),
+        key: KeySource::Passphrase,
+        store: store_in(folder),
+        other_keys: vec![],
+    };
     let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
     let master = |byte| MasterKey::new(Secret::new([byte; 32]));
     let others: Vec<_> = others.iter().map(|other| master(*other)).collect();

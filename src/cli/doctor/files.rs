@@ -53,6 +53,11 @@ pub(super) fn look(config: &Config, policies: &[PathBuf], user: User) -> Vec<Fin
     if let KeySource::File(key) = &config.authority.key {
         made.push(("key file", key.clone(), Wanted::Secret));
     }
+    for other in &config.authority.other_keys {
+        if let KeySource::File(key) = other {
+            found.push(named("other key", key, Wanted::Secret, user));
+        }
+    }
     made.push(("audit folder", config.audit.dir.clone(), Wanted::Private));
     made.push(("audit key", config.audit.key_file.clone(), Wanted::Secret));
     made.push(("CA folder", config.ca_dir.clone(), Wanted::Private));
@@ -71,6 +76,12 @@ pub(super) fn look(config: &Config, policies: &[PathBuf], user: User) -> Vec<Fin
     }
     found.extend(config.upstream.ca_files.iter().map(|file| named("trusted CA", file, Wanted::Guarded, user)));
     found
+}
+
+/// A file that its owner alone may use, for who looks at nothing else.
+#[cfg(feature = "authority")]
+pub(super) fn secret(of: &str, path: &Path) -> Finding {
+    named(of, path, Wanted::Secret, User::of_process())
 }
 
 fn is_there(path: &Path) -> bool {

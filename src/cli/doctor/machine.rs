@@ -47,7 +47,8 @@ pub(super) fn ports(config: &Config) -> Vec<Finding> {
     each.map(|(name, address)| port(&format!("{name} port"), address)).collect()
 }
 
-fn port(of: &str, address: SocketAddr) -> Finding {
+/// An address that somebody is about to listen on.
+pub(in crate::cli) fn port(of: &str, address: SocketAddr) -> Finding {
     let error = match TcpListener::bind(address) {
         Ok(_) => return Finding::ok(of, format!("{address} is free")),
         Err(error) => error,
@@ -104,21 +105,23 @@ fn listening(table: &str, port: u16) -> Vec<String> {
 
 /// Room for records: without it, `audit.mode: required` refuses every request.
 pub(super) fn disk(config: &Config) -> Finding {
-    const OF: &str = "disk";
-    let dir = &config.audit.dir;
+    room("disk", &config.audit.dir, "requests are refused once it is full")
+}
+
+/// Room in a folder, or in the one that it will be made in.
+pub(in crate::cli) fn room(of: &str, dir: &Path, otherwise: &str) -> Finding {
     let Some(there) = dir.ancestors().find(|folder| folder.is_dir()) else {
-        return Finding::fail(OF, format!("no folder above {} is there", dir.display()))
-            .then("name another in audit.dir");
+        return Finding::fail(of, format!("no folder above {} is there", dir.display())).then("name another");
     };
     let left = match rustix::fs::statvfs(there) {
         Ok(about) => about.f_bavail.saturating_mul(about.f_frsize),
-        Err(error) => return Finding::skip(OF, format!("cannot ask for the space of {}: {error}", there.display())),
+        Err(error) => return Finding::skip(of, format!("cannot ask for the space of {}: {error}", there.display())),
     };
-    let said = format!("{} MiB left for the audit in {}", left >> 20, there.display());
+    let said = format!("{} MiB left in {}", left >> 20, there.display());
     match left {
-        0..NOTHING => Finding::fail(OF, said).then("make room, or requests are refused once it is full"),
-        NOTHING..LITTLE => Finding::warn(OF, said).then("make room, or move audit.dir"),
-        _ => Finding::ok(OF, said),
+        0..NOTHING => Finding::fail(of, said).then(format!("make room: {otherwise}")),
+        NOTHING..LITTLE => Finding::warn(of, said).then(format!("make room: {otherwise}")),
+        _ => Finding::ok(of, said),
     }
 }
 

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::report::{Finding, Report};
+pub(super) use self::report::{Finding, Report};
 use super::failure::{Failure, finish};
 use super::harden::Hardened;
 use super::output::print;
@@ -177,8 +177,24 @@ fn first(config: &Config, no_policy: bool) -> Vec<String> {
     steps
 }
 
+/// The checks that `authority doctor` shares.
+#[cfg(feature = "authority")]
+pub(super) use self::machine::{port, room as disk_of};
+
+/// What lies in the clock's past without an audit of a sidecar's.
+#[cfg(feature = "authority")]
+pub(super) fn clock_now(clock: &dyn Clock) -> Finding {
+    clock::look(None, clock, clock::Moment::now(clock))
+}
+
+/// A file that its owner alone may use.
+#[cfg(feature = "authority")]
+pub(super) fn secret_file(of: &str, path: &std::path::Path) -> Finding {
+    files::secret(of, path)
+}
+
 /// A time that is left or over, in its largest unit.
-fn span(time: Duration) -> String {
+pub(super) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let (count, unit) = match seconds {
         0..120 => (seconds, "second"),

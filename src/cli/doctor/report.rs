@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
+pub(in crate::cli) enum Level {
     /// As it should be.
     Ok,
     /// Not looked at, for a reason that is said.
@@ -30,36 +30,36 @@ impl Level {
 
 /// One check and its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Finding {
-    pub(super) level: Level,
+pub(in crate::cli) struct Finding {
+    pub(in crate::cli) level: Level,
     /// What was looked at: a word or two.
-    pub(super) of: String,
+    pub(in crate::cli) of: String,
     /// What was found.
-    pub(super) said: String,
+    pub(in crate::cli) said: String,
     /// What to do about it.
-    pub(super) next: Option<String>,
+    pub(in crate::cli) next: Option<String>,
 }
 
 impl Finding {
-    pub(super) fn ok(of: &str, said: impl Into<String>) -> Self {
+    pub(in crate::cli) fn ok(of: &str, said: impl Into<String>) -> Self {
         Self::new(Level::Ok, of, said)
     }
 
-    pub(super) fn skip(of: &str, said: impl Into<String>) -> Self {
+    pub(in crate::cli) fn skip(of: &str, said: impl Into<String>) -> Self {
         Self::new(Level::Skip, of, said)
     }
 
-    pub(super) fn warn(of: &str, said: impl Into<String>) -> Self {
+    pub(in crate::cli) fn warn(of: &str, said: impl Into<String>) -> Self {
         Self::new(Level::Warn, of, said)
     }
 
-    pub(super) fn fail(of: &str, said: impl Into<String>) -> Self {
+    pub(in crate::cli) fn fail(of: &str, said: impl Into<String>) -> Self {
         Self::new(Level::Fail, of, said)
     }
 
     /// Adds what to do.
     #[must_use]
-    pub(super) fn then(mut self, next: impl Into<String>) -> Self {
+    pub(in crate::cli) fn then(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
         self
     }
@@ -71,14 +71,14 @@ impl Finding {
 
 /// Everything that was found, in order, and what a person does first.
 #[derive(Default)]
-pub(super) struct Report {
-    pub(super) findings: Vec<Finding>,
+pub(in crate::cli) struct Report {
+    pub(in crate::cli) findings: Vec<Finding>,
     /// On a machine where nothing was set up yet: the steps, in order.
-    pub(super) first: Vec<String>,
+    pub(in crate::cli) first: Vec<String>,
 }
 
 impl Report {
-    pub(super) fn failed(&self) -> bool {
+    pub(in crate::cli) fn failed(&self) -> bool {
         self.count(Level::Fail) > 0
     }
 
@@ -87,7 +87,7 @@ impl Report {
     }
 
     /// One line a check, then what it comes to.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::cli) fn text(&self) -> String {
         let mut text = String::new();
         let width = self.findings.iter().map(|finding| finding.of.chars().count()).max().unwrap_or_default();
         for Finding { level, of, said, next } in &self.findings {
@@ -109,7 +109,7 @@ impl Report {
         text
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(in crate::cli) fn json(&self) -> Value {
         let of = |finding: &Finding| {
             json!({
                 "level": finding.level.word(),

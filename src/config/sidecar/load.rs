@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::reader::Reader;
-use super::{ANONYMOUS, AgentConfig, Config, overrides, sections, sources};
+use super::{ANONYMOUS, AgentConfig, Config, keys, overrides, sections, sources};
 use crate::config::document::{connection_name, name_of_agent, version};
 use crate::config::yaml::{self, Content, Fields, Findings, Node};
 use crate::config::{At, Environment, Problems};
@@ -71,7 +71,7 @@ fn read(mut root: Node, file: Option<PathBuf>, environment: &Environment, findin
         source_dir.or_else(|| reader.default_dir("the data folder", environment.data_dir())).unwrap_or_default();
     let (mut timeouts, mut limits) = (super::Timeouts::default(), super::Limits::default());
     let listen = sections::listen(fields.get("listen"), &mut reader);
-    let (key, store, service) = sections::authority(fields.get("authority"), &data_dir, &mut reader);
+    let (authority, service) = keys::authority(fields.get("authority"), &data_dir, &mut reader);
     let ca_dir = sections::ca(fields.get("ca"), &data_dir, &mut reader);
     let upstream = sections::upstream(fields.get("upstream"), &mut timeouts, &mut reader);
     sections::limits(fields.get("limits"), &mut limits, &mut timeouts, &mut reader);
@@ -93,7 +93,7 @@ fn read(mut root: Node, file: Option<PathBuf>, environment: &Environment, findin
     Some(Config {
         file,
         listen,
-        authority: super::AuthorityConfig { data_dir, key, store },
+        authority,
         service,
         remote,
         ca_dir,

@@ -3,6 +3,7 @@
 mod access;
 mod checks;
 mod defaults;
+mod keys;
 mod load;
 mod overrides;
 mod reader;
@@ -88,12 +89,15 @@ pub struct AuthorityConfig {
     pub key: KeySource,
     /// Where the rows are.
     pub store: StoreConfig,
+    /// Keys that some of the store may still be, or already be, sealed under: those of a rotation.
+    pub other_keys: Vec<KeySource>,
 }
 
 impl AuthorityConfig {
     /// The environment variables that hold secrets of it: nothing that is started sees them.
-    pub fn variables(&self) -> impl Iterator<Item = String> {
-        self.key.variable().into_iter().chain(self.store.variable())
+    pub fn variables(&self) -> Vec<String> {
+        let keys = std::iter::once(&self.key).chain(&self.other_keys).filter_map(KeySource::variable);
+        keys.chain(self.store.variable()).collect()
     }
 }
 

@@ -4,11 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
-use super::service::{self, ServiceConfig};
-use super::{
-    AuditConfig, AuditMode, Limits, Listen, LogConfig, LogFormat, StoreConfig, Timeouts, UpstreamConfig, store,
-};
-use crate::config::KeySource;
+use super::{AuditConfig, AuditMode, Limits, Listen, LogConfig, LogFormat, Timeouts, UpstreamConfig};
 use crate::config::yaml::{Content, Fields, Node};
 use crate::model::Host;
 
@@ -34,56 +30,6 @@ pub(super) fn listen(node: Option<&Node>, reader: &mut Reader<'_>) -> Listen {
     fields.refuse(&["transparent"], reader.findings);
     fields.finish(&["transparent"], reader.findings);
     listen
-}
-
-/// Where the master key comes from, where the rows are, and how the Authority is served.
-pub(super) fn authority(
-    node: Option<&Node>,
-    data_dir: &Path,
-    reader: &mut Reader<'_>,
-) -> (KeySource, StoreConfig, ServiceConfig) {
-    let default = KeySource::File(data_dir.join("key"));
-    let Some(mut fields) = node.and_then(|node| Fields::open(node, reader.findings)) else {
-        return (default, StoreConfig::Sqlite, ServiceConfig::default());
-    };
-    let store = fields.get("store").and_then(|node| store::store(node, reader));
-    let key = fields.get("key").and_then(|node| key(node, reader));
-    let service = service::read(&mut fields, reader);
-    fields.finish(&[], reader.findings);
-    (key.unwrap_or(default), store.unwrap_or_default(), service)
-}
-
-fn key(node: &Node, reader: &mut Reader<'_>) -> Option<KeySource> {
-    let mut fields = Fields::open(node, reader.findings)?;
-    let mut sources = Vec::new();
-    let before = reader.findings.len();
-    if let Some(node) = fields.get("file") {
-        sources.extend(reader.path(node).map(KeySource::File));
-    }
-    if let Some(node) = fields.get("env") {
-        sources.extend(node.text(reader.findings).map(|name| KeySource::Env(name.to_owned())));
-    }
-    if let Some(node) = fields.get("fd") {
-        let number = node.number(3, 1 << 20, reader.findings);
-        sources.extend(number.and_then(|fd| i32::try_from(fd).ok()).map(KeySource::Fd));
-    }
-    if let Some(node) = fields.get("passphrase") {
-        match node.flag(reader.findings) {
-            Some(true) => sources.push(KeySource::Passphrase),
-            Some(false) => reader.findings.with(node, "this is `true`, or left out"),
-            None => {}
-        }
-    }
-    if let Some(node) = fields.get("command") {
-        let words = node.one_or_list(reader.findings).iter();
-        let words: Option<Vec<String>> = words.map(|word| word.text(reader.findings).map(str::to_owned)).collect();
-        sources.extend(words.filter(|words| !words.is_empty()).map(KeySource::Command));
-    }
-    fields.finish(&[], reader.findings);
-    if sources.len() != 1 && reader.findings.len() == before {
-        reader.findings.with(node, "the key comes from exactly one of file, env, fd, passphrase and command");
-    }
-    sources.into_iter().next()
 }
 
 pub(super) fn ca(node: Option<&Node>, data_dir: &Path, reader: &mut Reader<'_>) -> PathBuf {

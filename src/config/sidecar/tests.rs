@@ -85,7 +85,7 @@ fn every_key_is_read() {
     assert_eq!(config.listen.health, ["0.0.0.0:14102".parse().unwrap()]);
     let words = ["pass", "show", "nexus"].map(str::to_owned).to_vec();
     let (data_dir, key) = ("/home/u/store".into(), KeySource::Command(words));
-    assert_eq!(config.authority, AuthorityConfig { data_dir, key, store: StoreConfig::Sqlite });
+    assert_eq!(config.authority, AuthorityConfig { data_dir, key, store: StoreConfig::Sqlite, other_keys: vec![] });
     let tls = ServiceTls {
         cert_file: folder.join("tls.crt"),
         key_file: "/tls.key".into(),
@@ -354,4 +354,27 @@ fn what_is_no_service_is_said_with_its_place() {
     let embedded = "version: 1\nconnections: { a: { id: b } }\npolicy: authority\n";
     let problems = load(embedded).unwrap_err().to_string();
     assert!(problems.contains("`id` is for a source with a `url`") && problems.contains("`authority` needs a source"));
+}
+
+#[test]
+fn keys_beside_the_stores_own_are_read_and_none_is_named_twice() {
+    let config = load(
+        "version: 1\nauthority:\n  key: { file: /new }\n  other_keys: [ { file: /old }, { env: OLDER }, { fd: 9 } ]\n",
+    )
+    .unwrap();
+    let others = vec![KeySource::File("/old".into()), KeySource::Env("OLDER".into()), KeySource::Fd(9)];
+    assert_eq!(config.authority.other_keys, others);
+    assert_eq!(config.authority.variables(), ["OLDER"]);
+    for (others, place, words) in [
+        ("[ { file: /new } ]", "3:16", "named twice"),
+        ("[ { fd: 9 }, { fd: 9 } ]", "3:27", "named twice"),
+        ("[ { passphrase: true } ]", "3:16", "asked for once"),
+        ("[ { file: /a, env: B } ]", "3:16", "exactly one of"),
+        ("[ { fil: /a } ]", "3:18", "fil"),
+        ("{ file: /a }", "3:14", "must be a list"),
+    ] {
+        let text = format!("version: 1\nauthority: {{ key: {{ file: /new }},\n other_keys: {others} }}\n");
+        let problems = load(&text).unwrap_err().to_string();
+        assert!(problems.contains(place) && problems.contains(words), "{others}: {problems}");
+    }
 }

@@ -155,6 +155,7 @@ fn debug_and_errors_show_no_secret() {
         data_dir: dir.path().to_owned(),
         key: KeySource::Env("KEY".to_owned()),
         store: StoreConfig::Sqlite,
+        other_keys: vec![],
     };
     let reader = KeyReader { environment: &|_| Some(canary("api_secret").into()), ask: &|_| unreachable!() };
     let error = read_key(&config, &reader).unwrap_err();

@@ -6,7 +6,7 @@
 
 pub(crate) mod at_rest;
 mod borrowed;
-mod canaries;
+pub(crate) mod canaries;
 
 use std::fs;
 use std::os::unix::fs::FileExt;

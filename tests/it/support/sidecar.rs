@@ -367,6 +367,7 @@ fn config(home: &std::path::Path) -> Config {
             data_dir: home.join("data"),
             key: KeySource::File(home.join("key")),
             store: StoreConfig::Sqlite,
+            other_keys: vec![],
         },
         service: ServiceConfig::default(),
         remote: None,

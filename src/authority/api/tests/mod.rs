@@ -202,6 +202,7 @@ async fn serve_with(config: ServiceConfig, waits: Waits) -> Served {
         data_dir: folder.path().join("data"),
         key: KeySource::Passphrase,
         store: store_in(folder.path()),
+        other_keys: vec![],
     };
     let authority = Authority::open(&store, &MasterKey::new(Secret::new([7; 32])), clock.clone()).unwrap();
     let ground = ServiceGround::open(&config).unwrap();
