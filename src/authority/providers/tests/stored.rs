@@ -20,7 +20,12 @@ use crate::telemetry::TestClock;
 const NOW: i64 = 1_800_000_000;
 
 fn open(folder: &Path) -> Authority {
-    let config = AuthorityConfig { data_dir: folder.to_owned(), key: KeySource::Passphrase, store: store_in(folder) };
+    let config = AuthorityConfig {
+        data_dir: folder.to_owned(),
+        key: KeySource::Passphrase,
+        store: store_in(folder),
+        other_keys: vec![],
+    };
     let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.unsigned_abs())));
     Authority::open(&config, &MasterKey::new(Secret::new([7; 32])), clock).unwrap()
 }
