@@ -59,16 +59,15 @@ pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let heads = args.heads.clone();
     let heads = heads.iter().map(|head| read_head(head)).collect::<Result<Vec<_>, _>>()?;
     let files = files(args, &heads)?;
-    let mut good = files.as_ref().is_none_or(|(_, report)| report.findings.is_empty());
+    let good = files.as_ref().is_none_or(|(_, report)| report.findings.is_empty());
     let report = files.as_ref().map_or_else(Report::default, |(_, report)| report.clone());
     let mut json = serde_json::to_value(&report).map_err(|error| Failure::because(&error))?;
-    let mut texts: Vec<String> = files.iter().map(|(dir, report)| told(dir, report)).collect();
+    let texts: Vec<String> = files.iter().map(|(dir, report)| told(dir, report)).collect();
     #[cfg(feature = "authority")]
-    {
-        good &= stored.is_good();
+    let (good, texts) = {
         json["store"] = stored.json();
-        texts.extend(stored.told());
-    }
+        (good && stored.is_good(), texts.into_iter().chain(stored.told()).collect::<Vec<_>>())
+    };
     json["ok"] = good.into();
     let text = match args.json {
         true => serde_json::to_string_pretty(&json).map_err(|error| Failure::because(&error))?,

@@ -20,7 +20,7 @@ Configuration, with what is used where it is left out:
   version: 1
   authority:
     listen: 127.0.0.1:14110             # one address or a list
-    # key: { file: key }                # what the store is sealed under: or env, fd, passphrase, command
+    # key: { file: key }                # the store's: or env, fd, passphrase, command
     # other_keys: [ { file: old.key } ] # what some of it may be sealed under: see rotate-key
     # tls: { cert_file: tls.crt, key_file: tls.key, client_ca_file: clients.crt }
     # issuers:                          # signed tokens (JWT), by the keys of who issued them
