@@ -203,11 +203,11 @@ fn unavailable(name: &ConnectionName, error: &StoreError) -> LendError {
 pub(super) struct EmbeddedSource {
     desk: Arc<Desk>,
     /// They work as long as there is somebody to work for.
-    _workers: Arc<OnceLock<Option<Background>>>,
+    _workers: Arc<OnceLock<Vec<Background>>>,
 }
 
 impl EmbeddedSource {
-    pub(super) fn new(desk: Arc<Desk>, workers: Arc<OnceLock<Option<Background>>>) -> Self {
+    pub(super) fn new(desk: Arc<Desk>, workers: Arc<OnceLock<Vec<Background>>>) -> Self {
         Self { desk, _workers: workers }
     }
 }

@@ -93,6 +93,7 @@ use key::Purpose;
 use lend::{Desk, EmbeddedSource};
 use recorder::{Recorder, Work};
 use refresh::Issuer;
+use revoke::{Providers, Upstream};
 use rows::{meta, set_meta};
 use store::{Intent, Store, Transaction};
 use vault::{MasterSeal, Vault, VaultError};
@@ -106,7 +107,8 @@ pub struct Authority {
     audit_key: Arc<Secret>,
     source: Arc<OnceLock<Arc<EmbeddedSource>>>,
     issuer: Option<Arc<dyn Issuer>>,
-    workers: Arc<OnceLock<Option<Background>>>,
+    upstream: Option<Arc<dyn Upstream>>,
+    workers: Arc<OnceLock<Vec<Background>>>,
     made: bool,
     workspace: Workspace,
     actor: Actor,
@@ -171,7 +173,7 @@ impl Authority {
         let (source, workers, workspace, actor) =
             (Arc::default(), Arc::default(), Workspace::local(), Actor::CommandLine);
         let (ca, check) = (Arc::new(ca), Arc::new(check));
-        Ok(Self { desk, ca, check, audit_key, source, issuer: None, workers, made, workspace, actor })
+        Ok(Self { desk, ca, check, audit_key, source, issuer: None, upstream: None, workers, made, workspace, actor })
     }
 
     /// The same Authority, used in another workspace.
@@ -186,19 +188,23 @@ impl Authority {
         Self { actor, ..self.clone() }
     }
 
-    /// The same Authority, which renews tokens: it calls token endpoints through this.
+    /// The same Authority, which renews and revokes tokens: it calls their endpoints through this.
     #[must_use]
     pub fn calling_through(self, caller: Caller) -> Self {
-        let client = TokenClient::new(caller, Arc::clone(&self.desk.clock));
-        Self { issuer: Some(Arc::new(client)), ..self }
+        let client = Arc::new(TokenClient::new(caller, Arc::clone(&self.desk.clock)));
+        let upstream = Providers { desk: Arc::clone(&self.desk), client: Arc::clone(&client) };
+        Self { issuer: Some(client), upstream: Some(Arc::new(upstream)), ..self }
     }
 
     /// Starts what the Authority does by itself, if nobody has: connections are renewed ahead of their
-    /// end. It goes on as long as a handle on it, or the source, is there.
+    /// end, and providers are told what was revoked. It goes on as long as a handle on it, or the source, is there.
     pub fn start_workers(&self) {
         self.workers.get_or_init(|| {
-            let (authority, issuer) = (self.detached(), Arc::clone(self.issuer.as_ref()?));
-            Background::start("refresh", |stop| refresh::work(authority, issuer, stop))
+            let (renewing, telling) = (self.detached(), self.detached());
+            let renew = self.issuer.clone().map(|issuer| |stop| refresh::work(renewing, issuer, stop));
+            let tell = self.upstream.clone().map(|upstream| |stop| telling.tell_providers(upstream, stop));
+            let renew = renew.and_then(|work| Background::start("refresh", work));
+            renew.into_iter().chain(tell.and_then(|work| Background::start("revocation", work))).collect()
         });
     }
 

@@ -1,6 +1,5 @@
 //! `revoke`: ends whatever an agent may borrow, every connection of a provider, or all of them.
 
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -87,7 +86,7 @@ fn execute(args: Args) -> Result<(), Failure> {
     }
     let mut revoked = authority.revoke(&target).map_err(|error| Failure::because(&error))?;
     if !args.no_wait {
-        told::wait(&authority, &mut revoked)?;
+        told::wait(&config, &authority, &mut revoked)?;
     }
     if args.json {
         let ended: Vec<_> = revoked.connections.iter().map(told::as_json).collect();
@@ -128,16 +127,10 @@ fn ask(authority: &Authority, target: &Target) -> Result<(), Failure> {
         }
         _ => format!("revoke for good every connection, {} of them", alive.count()),
     };
-    if !io::stdin().is_terminal() {
-        return Err(Failure::usage(format!("say --yes to {what} without being asked")));
-    }
-    say(&format!("{what}? [y/N]"));
-    let mut answer = String::new();
-    let read = io::stdin().read_line(&mut answer);
-    read.map_err(|error| Failure::failed(format!("cannot read the answer: {error}")))?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(Failure::failed("nothing was revoked")),
+    let without = format!("say --yes to {what} without being asked");
+    match store::confirmed(&format!("{what}?"), &without)? {
+        true => Ok(()),
+        false => Err(Failure::failed("nothing was revoked")),
     }
 }
 

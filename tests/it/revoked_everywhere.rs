@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const ASKING: &str = r#"
     PORT=${HTTP_PROXY##*:}
     ask() {
-        exec 3<>"/dev/tcp/127.0.0.1/$PORT" || return
+        exec 3<>"/dev/tcp/127.0.0.1/$PORT" || exit 1
         printf 'GET http://127.0.0.1:%s%s HTTP/1.1\r\nHost: 127.0.0.1:%s\r\nConnection: close\r\n\r\n' "$ORIGIN" "$1" "$ORIGIN" >&3
         read -r line <&3
     }
@@ -65,7 +65,8 @@ async fn origin() -> u16 {
 /// What one run says, as it says it.
 struct Run {
     child: Child,
-    lines: Receiver<String>,
+    asked: Receiver<String>,
+    held: Receiver<String>,
 }
 
 impl Run {
@@ -73,20 +74,21 @@ impl Run {
         let mut command = home.command(["run", "--config", "c.yaml", "--", "bash", "-c", ASKING]);
         let mut child = command.env("ORIGIN", origin.to_string()).stdout(Stdio::piped()).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = channel();
+        let ((asks, asked), (holds, held)) = (channel(), channel());
         std::thread::spawn(move || {
             for line in out.lines().map_while(Result::ok) {
-                let _ = sender.send(line);
+                let _ = if line.contains(" asked ") { asks.send(line) } else { holds.send(line) };
             }
         });
-        Self { child, lines }
+        Self { child, asked, held }
     }
 
     /// Waits for a line that says this; answers when it was said, in seconds since 1970.
     fn says(&self, what: &str) -> f64 {
+        let lines = if what.starts_with("asked") { &self.asked } else { &self.held };
         let mut before = String::new();
         loop {
-            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no {what:?} after:\n{before}"));
+            let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no {what:?} after:\n{before}"));
             if line.contains(what) {
                 return line.split(' ').next().unwrap().parse().unwrap();
             }

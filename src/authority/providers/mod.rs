@@ -21,6 +21,7 @@ pub(super) mod tests;
 
 pub use change::ProviderChange;
 pub use definition::Definition;
+pub(super) use definition::Revocation as TakingBack;
 pub use difference::Difference;
 pub(super) use endpoints::Pinned;
 pub(super) use pin::{end_of, pin, renewal, still};

@@ -8,6 +8,7 @@
 
 mod local;
 mod outcome;
+mod providers;
 mod upstream;
 mod worker;
 
@@ -17,6 +18,7 @@ use super::store::StoreError;
 
 pub(super) use local::end_agent;
 pub use outcome::{Ended, EndedAgent, Revocation, Revoked};
+pub(super) use providers::Providers;
 pub(super) use upstream::Upstream;
 
 /// What is revoked.

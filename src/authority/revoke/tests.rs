@@ -375,10 +375,8 @@ async fn a_worker_hears_of_a_revocation_by_another_process() {
     let (one, two, _) = two(folder.path());
     let id = declared(&one, bearer("a", "t"));
     let provider = Scripted::saying(&[]);
-    let worker = tokio::spawn({
-        let (two, upstream) = (two.clone(), provider.clone());
-        async move { two.tell_providers(upstream).await }
-    });
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let worker = tokio::spawn(two.clone().tell_providers(provider.clone(), stopped));
     one.source();
     let mut moves = one.desk.feed.moves();
     one.revoke(&connection("a")).unwrap();
@@ -389,7 +387,8 @@ async fn a_worker_hears_of_a_revocation_by_another_process() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), settled).await.expect("the provider was not told");
-    worker.abort();
+    stop.send_replace(true);
+    tokio::time::timeout(Duration::from_secs(30), worker).await.expect("it goes on").unwrap();
 }
 
 fn wanted(ask: Ask) -> Wanted {

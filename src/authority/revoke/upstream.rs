@@ -47,6 +47,13 @@ pub(in crate::authority) trait Upstream: Send + Sync {
 /// most providers, its access tokens' too.
 const TOKENS: [(&str, Hint); 2] = [("refresh_token", Hint::Refresh), ("access_token", Hint::Access)];
 
+/// Which tokens are told. A provider's own call ends what was granted by its access token.
+fn tokens(row: &ConnectionRow, fields: &Fields) -> &'static [(&'static str, Hint)] {
+    let endpoints = row.endpoints.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let own = endpoints.is_some_and(|endpoints| endpoints.get("revocation").is_some_and(Value::is_object));
+    if own && fields.get("access_token").is_some() { &TOKENS[1..] } else { &TOKENS }
+}
+
 /// Tells whether a connection's provider declares how to take tokens back, and there is one.
 pub(super) fn can_be_told(row: &ConnectionRow) -> bool {
     let endpoints = row.endpoints.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
@@ -73,7 +80,7 @@ pub(super) enum Outcome {
 /// Has each token revoked. One that is left keeps it from being told as revoked upstream.
 pub(super) async fn tell(upstream: &dyn Upstream, row: &ConnectionRow, fields: &Fields) -> Outcome {
     let mut left = None;
-    for (name, hint) in TOKENS {
+    for &(name, hint) in tokens(row, fields) {
         let Some(token) = fields.get(name) else { continue };
         match upstream.revoke(row, token, hint).await {
             Answer::Revoked => {}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::local::wipe;
@@ -30,6 +31,9 @@ const LONGEST: i64 = 15 * 60;
 /// Nobody waits longer than this for a provider to hear of it.
 const PATIENCE: i64 = 24 * 3600;
 
+/// How often old events are forgotten.
+const PRUNE: Duration = Duration::from_secs(3600);
+
 /// How often who waits for an answer looks for it.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -43,11 +47,17 @@ struct Claimed {
 }
 
 impl Authority {
-    /// Tells providers, for as long as it is polled.
-    pub(in crate::authority) async fn tell_providers(&self, upstream: Arc<dyn Upstream>) {
+    /// Tells providers until `stop` says so; what was begun is ended. It forgets old events, too.
+    pub(in crate::authority) async fn tell_providers(
+        self,
+        upstream: Arc<dyn Upstream>,
+        mut stop: watch::Receiver<bool>,
+    ) {
         self.desk.feed.follow(&self.desk.store);
         let mut moves = self.desk.feed.moves();
-        loop {
+        let mut pruned = None;
+        while !*stop.borrow() {
+            self.prune_now_and_then(&mut pruned).await;
             moves.mark_unchanged();
             let wait = match self.tell_due(&upstream).await {
                 Ok(0) => self.until_next().await,
@@ -59,9 +69,22 @@ impl Authority {
                 IDLE
             });
             tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
                 () = self.desk.clock.sleep(wait) => {}
                 moved = moves.changed() => if moved.is_err() { return },
             }
+        }
+    }
+
+    async fn prune_now_and_then(&self, last: &mut Option<Duration>) {
+        let now = self.desk.clock.boot();
+        if last.is_some_and(|last| now.saturating_sub(last) < PRUNE) {
+            return;
+        }
+        *last = Some(now);
+        let worker = self.acting_as(Actor::Worker);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || worker.prune_events()).await {
+            tracing::warn!(%error, "cannot forget old events");
         }
     }
 
@@ -101,6 +124,12 @@ impl Authority {
         let clock = &self.desk.clock;
         let deadline = clock.boot() + limit;
         loop {
+            if let Some(upstream) = &self.upstream {
+                let left = deadline.saturating_sub(clock.boot());
+                // A call that takes longer is begun anew by whoever serves the store.
+                let told = tokio::time::timeout(left, self.tell_due(upstream)).await;
+                told.unwrap_or(Ok(0))?;
+            }
             let (authority, wanted) = (self.clone(), of.to_vec());
             let look = tokio::task::spawn_blocking(move || authority.revocations(&wanted)).await;
             let now = look.unwrap_or(Err(StoreError::Panicked.into()))?;

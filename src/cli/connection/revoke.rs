@@ -13,7 +13,7 @@ pub(super) fn one(config: &Config, name: &ConnectionName, wait: bool, json: bool
     let target = Target::Connection(name.to_string());
     let mut revoked = authority.revoke(&target).map_err(|error| Failure::because(&error))?;
     if wait {
-        told::wait(&authority, &mut revoked)?;
+        told::wait(config, &authority, &mut revoked)?;
     }
     let now = !revoked.connections.is_empty();
     let Some(ended) = revoked.connections.iter().chain(&revoked.before).next() else {

@@ -6,17 +6,21 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::app;
 use crate::authority::{Authority, Ended, Revocation, Revoked};
 use crate::cli::failure::Failure;
 use crate::cli::start;
+use crate::config::Config;
 
 /// A person waits no longer for providers.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Tells the providers of what was revoked, and of what is still being told, and waits a little.
-pub(in crate::cli) fn wait(authority: &Authority, revoked: &mut Revoked) -> Result<(), Failure> {
+pub(in crate::cli) fn wait(config: &Config, authority: &Authority, revoked: &mut Revoked) -> Result<(), Failure> {
     for ended in [&mut revoked.connections, &mut revoked.before] {
         if ended.iter().any(|ended| ended.revocation == Revocation::Pending) {
+            let caller = app::caller(config).map_err(|error| Failure::because(&error))?;
+            let authority = authority.clone().calling_through(caller);
             let told =
                 start::block_on(async { authority.told(ended, LIMIT).await.map_err(|error| Failure::because(&error)) });
             *ended = told?;
