@@ -155,6 +155,7 @@ mod tests {
 
     use super::*;
     use crate::authority::MasterKey;
+    use crate::authority::store::for_tests::store_in;
     use crate::config::{AuthorityConfig, KeySource};
     use crate::model::{Secret, Workspace};
     use crate::telemetry::TestClock;
@@ -165,7 +166,12 @@ mod tests {
     #[test]
     fn a_document_is_a_version_if_a_sidecar_would_take_it() {
         let folder = tempfile::tempdir().unwrap();
-        let config = AuthorityConfig { data_dir: folder.path().to_owned(), key: KeySource::Passphrase };
+        let config = AuthorityConfig {
+            data_dir: folder.path().to_owned(),
+            key: KeySource::Passphrase,
+            store: store_in(folder.path()),
+            other_keys: vec![],
+        };
         let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
         let authority = Authority::open(&config, &MasterKey::new(Secret::new([7; 32])), clock).unwrap();
         assert_eq!(authority.policy().unwrap(), None);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nexus_sidecar::authority::{Authority, MasterKey};
-use nexus_sidecar::config::{AuthorityConfig, KeySource};
+use nexus_sidecar::config::{AuthorityConfig, KeySource, StoreConfig};
 use nexus_sidecar::model::Secret;
 use nexus_sidecar::telemetry::SystemClock;
 
@@ -47,7 +47,12 @@ impl Place {
 
     /// An Authority over the rows, made on first use.
     pub(crate) fn open(&self) -> Result<Authority, Failure> {
-        let config = AuthorityConfig { data_dir: self.folder.clone(), key: KeySource::Passphrase };
+        let config = AuthorityConfig {
+            data_dir: self.folder.clone(),
+            key: KeySource::Passphrase,
+            store: StoreConfig::Sqlite,
+            other_keys: vec![],
+        };
         Ok(Authority::open(&config, &MasterKey::new(Secret::new([7; 32])), Arc::new(SystemClock))?)
     }
 

@@ -58,7 +58,8 @@ fn fleet() -> Option<Fleet> {
         connections: 4,
     };
     let key = KeySource::File(data_dir.join("key"));
-    let config = AuthorityConfig { data_dir, key, store: StoreConfig::Postgres(Box::new(postgres)) };
+    let config =
+        AuthorityConfig { data_dir, key, store: StoreConfig::Postgres(Box::new(postgres)), other_keys: vec![] };
     Some(Fleet { home, server, issuer, config })
 }
 
