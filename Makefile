@@ -1,8 +1,8 @@
 # make check          formatting, lints, unit and integration tests, documentation: Rust alone (tests
 #                     of the PostgreSQL store say so and pass where that is not installed)
 # make test           everything, installing what it needs; ends with seconds per step
-# make bench          the macro benchmark
-# make soak           the store's writer killed 200 times; SEED=N repeats a run
+# make bench          what the sidecar costs a request, what the Authority gets done, how soon a revocation is everywhere
+# make soak           the writer of each store killed 200 times; SEED=N repeats a run
 # make clients        real clients through `run`; one of them: make clients ONLY=curl
 # make conformance    the served Authority against its OpenAPI document; SEED=… repeats a run
 # make dist           the release: a static binary and what belongs to it, into target/dist
@@ -59,15 +59,17 @@ conformance: release
 
 bench:
 	cargo bench --bench macro
+	cargo bench --bench authority
 
 bench-seed:
 	cargo bench --bench macro -- --short
+	cargo bench --bench authority -- --short
 
 soak:
-	NEXUS_TESTS_NEED_STRACE=1 cargo test --test soak -- --kills 200 $(if $(SEED),--seed $(SEED))
+	NEXUS_TESTS_NEED_STRACE=1 NEXUS_TESTS_NEED_POSTGRES=1 cargo test --test soak -- --kills 200 $(if $(SEED),--seed $(SEED))
 
 soak-seed:
-	NEXUS_TESTS_NEED_STRACE=1 cargo test --test soak -- --kills 20 $(if $(SEED),--seed $(SEED))
+	NEXUS_TESTS_NEED_STRACE=1 NEXUS_TESTS_NEED_POSTGRES=1 cargo test --test soak -- --kills 20 $(if $(SEED),--seed $(SEED))
 
 dist:
 	dist/build.sh

@@ -13,6 +13,9 @@ mod draw;
 mod ledger;
 mod place;
 mod rounds;
+#[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "shared with the integration tests")]
+#[path = "../it/support/postgres.rs"]
+mod server;
 mod sync;
 mod writer;
 
@@ -40,8 +43,9 @@ fn main() -> Result<(), Failure> {
     };
     say(&format!("seed {seed}"));
     sync::sqlite()?;
+    sync::postgres()?;
     rounds::sqlite(kills, seed)?;
-    Ok(())
+    rounds::postgres(kills, seed)
 }
 
 /// Tells whoever runs it.

@@ -11,6 +11,7 @@ use crate::check::check;
 use crate::draw::Draw;
 use crate::ledger::Ledger;
 use crate::place::Place;
+use crate::server::{Server, Stop};
 use crate::{Failure, say};
 
 /// Kills of one store, before the next begins with an empty one.
@@ -48,6 +49,29 @@ pub(crate) fn sqlite(kills: u64, seed: u64) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Kills writers of databases, and at times the server under them.
+pub(crate) fn postgres(kills: u64, seed: u64) -> Result<(), Failure> {
+    let Some(server) = Server::start() else { return Ok(()) };
+    let (started, mut acknowledged, mut draw) = (Instant::now(), 0, Draw::new(seed, u64::MAX / 2));
+    let mut servers = 0;
+    for (round, first) in (0..kills).step_by(ROUND as usize).enumerate() {
+        let folder = tempfile::tempdir()?;
+        let place = Place::postgres(folder.path(), server.place(), server.database());
+        let mut trial = Trial::new(place, seed, round as u64);
+        for kill in first..kills.min(first + ROUND) {
+            let with_the_server = kill % ROUND >= WHILE_IT_IS_MADE && draw.below(10) == 0;
+            servers += u64::from(with_the_server);
+            let done = if with_the_server { trial.kill_both(kill, &server) } else { trial.kill(kill) };
+            done.map_err(|error| format!("PostgreSQL, seed {seed}, kill {kill}: {error}"))?;
+        }
+        trial.sees_harm()?;
+        acknowledged += trial.ledger.acknowledged();
+    }
+    told("PostgreSQL", kills, acknowledged, started);
+    say(&format!("PostgreSQL: before {servers} of these kills the server was killed too, and came back"));
+    Ok(())
+}
+
 fn told(store: &str, kills: u64, acknowledged: u64, started: Instant) {
     say(&format!(
         "{store}: {kills} kills, {acknowledged} acknowledged writes, all there and none half done, {:.1} s",
@@ -75,14 +99,33 @@ impl Trial {
     fn kill(&mut self, kill: u64) -> Result<(), Failure> {
         let mut writer = Writer::start(&self.place, self.seed, kill)?;
         if kill % ROUND >= WHILE_IT_IS_MADE {
-            writer.wait_until_ready(&mut self.ledger)?;
+            writer.wait_for("ready", &mut self.ledger)?;
         }
-        // Short lives are as likely as long ones.
-        let most = 1_u64 << self.draw.below(9);
-        let micros = self.draw.below(most * 1000);
-        writer.go_on_for(Duration::from_micros(micros), &mut self.ledger)?;
+        writer.go_on_for(self.for_a_while(), &mut self.ledger)?;
         writer.kill(&mut self.ledger)?;
         self.look(kill)
+    }
+
+    /// Kills the server under a writer, starts it again, and kills the writer once it writes again.
+    fn kill_both(&mut self, kill: u64, server: &Server) -> Result<(), Failure> {
+        let mut writer = Writer::start(&self.place, self.seed, kill)?;
+        writer.wait_for("ready", &mut self.ledger)?;
+        writer.go_on_for(self.for_a_while(), &mut self.ledger)?;
+        writer.may_fail = true;
+        server.stop(Stop::Kill);
+        server.run();
+        // What was said until now may have been said before.
+        writer.go_on_for(Duration::ZERO, &mut self.ledger)?;
+        writer.wait_for("! ", &mut self.ledger)?;
+        writer.go_on_for(self.for_a_while(), &mut self.ledger)?;
+        writer.kill(&mut self.ledger)?;
+        self.look(kill)
+    }
+
+    /// Short lives are as likely as long ones.
+    fn for_a_while(&mut self) -> Duration {
+        let most = 1_u64 << self.draw.below(10);
+        Duration::from_micros(self.draw.below(most * 1000))
     }
 
     fn look(&mut self, kill: u64) -> Result<(), Failure> {
@@ -123,6 +166,8 @@ impl Trial {
 struct Writer {
     child: Child,
     lines: mpsc::Receiver<String>,
+    /// The server was taken from under it.
+    may_fail: bool,
 }
 
 impl Writer {
@@ -136,16 +181,18 @@ impl Writer {
             // Only the trial's end stops this earlier than the writer's.
             BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| way.send(line))
         });
-        Ok(Self { child, lines })
+        Ok(Self { child, lines, may_fail: false })
     }
 
-    fn wait_until_ready(&mut self, ledger: &mut Ledger) -> Result<(), Failure> {
+    /// Waits for a line that begins like this.
+    fn wait_for(&mut self, begin: &str, ledger: &mut Ledger) -> Result<(), Failure> {
         let until = Instant::now() + PATIENCE;
         loop {
-            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(line) if line == "ready" => return Ok(()),
-                Ok(line) => heard(&line, ledger)?,
-                Err(_) => return Err("the writer does not begin".into()),
+            let left = until.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(left).map_err(|error| format!("the writer does not go on: {error}"))?;
+            self.heard(&line, ledger)?;
+            if line.starts_with(begin) {
+                return Ok(());
             }
         }
     }
@@ -154,7 +201,7 @@ impl Writer {
         let until = Instant::now() + time;
         loop {
             match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(line) => heard(&line, ledger)?,
+                Ok(line) => self.heard(&line, ledger)?,
                 Err(RecvTimeoutError::Timeout) => return Ok(()),
                 Err(RecvTimeoutError::Disconnected) => return Err("the writer ended by itself".into()),
             }
@@ -166,9 +213,19 @@ impl Writer {
         self.child.kill()?;
         self.child.wait()?;
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            heard(&line, ledger)?;
+            self.heard(&line, ledger)?;
         }
         Ok(())
+    }
+
+    fn heard(&self, line: &str, ledger: &mut Ledger) -> Result<(), Failure> {
+        match line.strip_prefix("- ") {
+            Some(why) if !self.may_fail => Err(format!("a write failed: {why}").into()),
+            _ => {
+                ledger.take(line);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -178,12 +235,4 @@ impl Drop for Writer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn heard(line: &str, ledger: &mut Ledger) -> Result<(), Failure> {
-    if let Some(why) = line.strip_prefix("- ") {
-        return Err(format!("a write failed: {why}").into());
-    }
-    ledger.take(line);
-    Ok(())
 }

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::server::{Server, Stop, USER};
 use crate::{Failure, say};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_nexus-sidecar");
 
 /// Writes that are acknowledged one after the other.
 const WRITES: usize = 20;
@@ -26,21 +29,17 @@ const CALLS: &str = "trace=write,writev,pwrite64,pwritev,pwritev2,fsync,fdatasyn
 
 /// Adds connections over HTTP to an Authority that is watched.
 pub(crate) fn sqlite() -> Result<(), Failure> {
-    if Command::new("strace").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
-        if std::env::var_os(NEEDED).is_some() {
-            return Err(format!("strace is not installed, and {NEEDED} is set").into());
-        }
-        say("strace is not installed: that an acknowledgement follows its sync was not looked at");
+    if !is_strace_there()? {
         return Ok(());
     }
     let folder = tempfile::tempdir()?;
     let calls = folder.path().join("calls");
-    let mut watched = Watched::start(folder.path(), &calls)?;
-    let key = std::fs::read_to_string(folder.path().join(".local/share/nexus-sidecar/admin-key"))?;
-    for number in 0..WRITES {
-        add(watched.address, key.trim(), &format!("c{number}"))?;
-    }
-    watched.stop()?;
+    let program = ["-f", "-yy", "-s", "16", "-e", CALLS, "-e", "signal=none", "-o"];
+    let mut strace = Command::new("strace");
+    strace.args(program).arg(&calls).arg(BINARY);
+    let mut authority = Served::start(strace, folder.path(), "sqlite")?;
+    authority.write()?;
+    authority.stop()?;
     let text = String::from_utf8_lossy(&std::fs::read(&calls)?).into_owned();
     let seen = Seen::of(text.lines());
     if seen.early > 0 || seen.answers != WRITES || seen.empty > 0 {
@@ -53,6 +52,80 @@ pub(crate) fn sqlite() -> Result<(), Failure> {
     }
     say(&format!("SQLite: {WRITES} acknowledgements, each after the sync of its write ({} syncs)", seen.syncs));
     Ok(())
+}
+
+/// The same where PostgreSQL does the syncing, and is configured to acknowledge before it: the
+/// Authority has to insist. Its server processes are watched.
+pub(crate) fn postgres() -> Result<(), Failure> {
+    if !rustix::process::geteuid().is_root() {
+        say("PostgreSQL: that an acknowledgement follows its sync was not looked at, which takes root");
+        return Ok(());
+    }
+    if !is_strace_there()? {
+        return Ok(());
+    }
+    let Some(server) = Server::start() else { return Ok(()) };
+    server.stop(Stop::Fast);
+    server.configure("synchronous_commit = off");
+    server.run();
+    let folder = tempfile::tempdir()?;
+    let calls = folder.path().join("calls");
+    let socket = server.place().0.to_owned();
+    let postmaster = std::fs::read_to_string(socket.join("data/postmaster.pid"))?;
+    let postmaster = postmaster.lines().next().unwrap_or_default();
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-yy", "-s", "4096", "-e", CALLS, "-e", "signal=none", "-p", postmaster, "-o"]).arg(&calls);
+    let mut strace = Ended(strace.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?);
+    let attached = strace.0.stderr.take().ok_or("strace has no standard error")?;
+    let mut attached = BufReader::new(attached).lines();
+    if !attached.next().transpose()?.is_some_and(|line| line.contains("attached")) {
+        return Err("strace cannot watch PostgreSQL".into());
+    }
+    std::thread::spawn(move || attached.for_each(drop));
+    let store =
+        format!("{{ postgres: {{ host: '{}', database: {}, user: {USER} }} }}", socket.display(), server.database());
+    let mut authority = Served::start(Command::new(BINARY), folder.path(), &store)?;
+    // What is made at the start is not of interest.
+    let begin = std::fs::read(&calls)?.len();
+    authority.write()?;
+    authority.stop()?;
+    server.stop(Stop::Fast);
+    strace.wait()?;
+    let text = std::fs::read(&calls)?;
+    let text = String::from_utf8_lossy(&text[begin..]).into_owned();
+    let (commits, synced) = commits(text.lines());
+    if synced < WRITES {
+        return Err(format!("of {commits} commits, {synced} were acknowledged after a sync").into());
+    }
+    say(&format!("PostgreSQL: {commits} commits, {synced} acknowledged after a sync, where it is told not to wait"));
+    Ok(())
+}
+
+/// Commits that a server acknowledged, and before how many of them its log was synced.
+fn commits<'a>(lines: impl Iterator<Item = &'a str>) -> (usize, usize) {
+    let (mut commits, mut synced, mut syncs) = (0, 0, 0);
+    for line in lines {
+        let own = line.contains("sync(") && line.contains("/pg_wal/") && line.trim_end().ends_with("= 0");
+        if own || line.contains("sync resumed>") {
+            syncs += 1;
+        } else if line.contains("sendto(") && line.contains("COMMIT\\0") {
+            commits += 1;
+            synced += usize::from(syncs > 0);
+            syncs = 0;
+        }
+    }
+    (commits, synced)
+}
+
+fn is_strace_there() -> Result<bool, Failure> {
+    let version = Command::new("strace").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if version.is_err() {
+        if std::env::var_os(NEEDED).is_some() {
+            return Err(format!("strace is not installed, and {NEEDED} is set").into());
+        }
+        say("strace is not installed: that an acknowledgement follows its sync was not looked at");
+    }
+    Ok(version.is_ok())
 }
 
 /// What was seen of a log of system calls.
@@ -99,47 +172,67 @@ impl Seen {
     }
 }
 
-/// `authority serve` under strace.
-struct Watched {
-    strace: Child,
+/// `authority serve`, alone or under strace.
+struct Served {
+    process: Ended,
     address: SocketAddr,
+    key: String,
 }
 
-impl Watched {
-    fn start(folder: &Path, calls: &Path) -> Result<Self, Failure> {
+impl Served {
+    /// Starts it; `program` is the binary, or what runs it.
+    fn start(mut program: Command, folder: &Path, store: &str) -> Result<Self, Failure> {
         let config = folder.join("c.yaml");
-        std::fs::write(&config, "version: 1\nauthority: { listen: '127.0.0.1:0' }\n")?;
-        let mut command = Command::new("strace");
-        command.args(["-f", "-yy", "-s", "16", "-e", CALLS, "-e", "signal=none", "-o"]).arg(calls);
-        command.arg(env!("CARGO_BIN_EXE_nexus-sidecar")).args(["authority", "serve", "--config"]).arg(&config);
-        command.env("HOME", folder).env("NO_COLOR", "1").stdin(Stdio::null());
-        let mut strace = command.stderr(Stdio::piped()).spawn()?;
-        let log = strace.stderr.take().ok_or("the Authority has no standard error")?;
-        let mut watched = Self { strace, address: ([127, 0, 0, 1], 0).into() };
+        std::fs::write(&config, format!("version: 1\nauthority: {{ listen: '127.0.0.1:0', store: {store} }}\n"))?;
+        program.args(["authority", "serve", "--config"]).arg(&config).env("HOME", folder).env("NO_COLOR", "1");
+        let mut process = Ended(program.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?);
+        let log = process.0.stderr.take().ok_or("the Authority has no standard error")?;
         let mut lines = BufReader::new(log).lines();
         let mut said = String::new();
         for line in lines.by_ref() {
             let line = line?;
             if let Some((_, rest)) = line.split_once("authority=[") {
-                watched.address = rest.split([']', ',']).next().unwrap_or_default().parse()?;
+                let address = rest.split([']', ',']).next().unwrap_or_default().parse()?;
                 std::thread::spawn(move || lines.for_each(drop));
-                return Ok(watched);
+                let key = std::fs::read_to_string(folder.join(".local/share/nexus-sidecar/admin-key"))?;
+                return Ok(Self { process, address, key: key.trim().to_owned() });
             }
             said += &format!("\n{line}");
         }
         Err(format!("the Authority does not listen:{said}").into())
     }
 
-    /// Ends the Authority; what watches it ends with it.
+    /// Adds connections, one after the other.
+    fn write(&self) -> Result<(), Failure> {
+        (0..WRITES).try_for_each(|number| add(self.address, &self.key, &format!("c{number}")))
+    }
+
+    /// Ends it, and what watches it.
     fn stop(&mut self) -> Result<(), Failure> {
-        let id = self.strace.id();
+        let id = self.process.0.id();
         let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
-        let child = children.split_whitespace().next().and_then(|id| Pid::from_raw(id.parse().ok()?));
-        kill_process(child.ok_or("strace watches nothing")?, Signal::TERM)?;
+        let child = children.split_whitespace().next().map_or_else(|| id.to_string(), str::to_owned);
+        kill_process(Pid::from_raw(child.parse()?).ok_or("no process has the number 0")?, Signal::TERM)?;
+        self.process.wait()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // What strace runs would outlive it.
+        let _ = self.stop();
+    }
+}
+
+/// A process that ends with its trial.
+struct Ended(Child);
+
+impl Ended {
+    fn wait(&mut self) -> Result<(), Failure> {
         let until = Instant::now() + PATIENCE;
-        while self.strace.try_wait()?.is_none() {
+        while self.0.try_wait()?.is_none() {
             if Instant::now() > until {
-                return Err("the Authority does not end".into());
+                return Err("a process does not end".into());
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -147,12 +240,11 @@ impl Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for Ended {
     fn drop(&mut self) {
-        // One that has ended already is what is wanted; else the Authority goes first.
-        let _ = self.stop();
-        let _ = self.strace.kill();
-        let _ = self.strace.wait();
+        // One that has ended already is what is wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -5,6 +5,7 @@
 //! its acknowledgement. A step that fails ends the life: nobody knows whether it was done.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use nexus_sidecar::authority::{Authority, NewConnection, NewKey, Scope, Target};
 use nexus_sidecar::lease::Ask;
@@ -45,6 +46,8 @@ fn write(authority: &Authority, mut draw: Draw, prefix: &str) -> Result<(), Fail
         let life = Life { authority, runtime: &runtime, name: format!("{prefix}n{number}") };
         if let Err(error) = life.lead(&mut draw) {
             tell(&format!("- {error}"))?;
+            // Where nothing can be written, the next life would end as fast.
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
     Ok(())
