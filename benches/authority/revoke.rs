@@ -12,11 +12,10 @@ use serde_json::{Value, json};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::origin::Origin;
 use crate::serve::Authority;
 use crate::sidecar::Sidecar;
 use crate::store::{Kind, Store};
-use crate::{Failure, milliseconds, progress, quantile, tell};
+use crate::{Failure, milliseconds, origin, progress, quantile, tell};
 
 /// Between two questions of one agent.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -35,7 +34,7 @@ pub(crate) async fn measure(short: bool) -> Result<Value, Failure> {
     authority.fill(&store, revocations).await?;
     let key = authority.admit(&store)?;
     progress(&format!("revocations: starting {sidecars} sidecars"));
-    let origin = Origin::start().await?;
+    let origin = origin::start().await?;
     let folder = tempfile::tempdir()?;
     let mut fleet = start(folder.path(), &authority, &key, origin, sidecars, revocations).await?;
     let memory: u64 = fleet.iter().filter_map(Sidecar::memory).sum();
@@ -72,14 +71,14 @@ async fn start(
     folder: &Path,
     authority: &Authority,
     key: &Path,
-    origin: Origin,
+    origin: std::net::SocketAddr,
     sidecars: usize,
     connections: usize,
 ) -> Result<Vec<Sidecar>, Failure> {
     let mut fleet = Vec::with_capacity(sidecars);
     for number in 0..sidecars {
         let folder = folder.join(number.to_string());
-        fleet.push(Sidecar::start(&folder, authority, key, origin.clone(), connections).await?);
+        fleet.push(Sidecar::start(&folder, authority, key, origin, connections).await?);
     }
     Ok(fleet)
 }
@@ -95,14 +94,15 @@ async fn revoke(
     for (place, mut sidecar) in fleet.into_iter().enumerate() {
         let ready = Arc::clone(&ready);
         agents.spawn(async move {
-            if sidecar.ask(number).await? != Some(200) {
-                return Err(Failure::from("it was refused before it was revoked"));
+            match sidecar.ask(number).await? {
+                200 => {}
+                status => return Err(Failure::from(format!("c{number} was answered {status} before it was revoked"))),
             }
             ready.wait().await;
             // Agents do not ask in step.
             tokio::time::sleep(PAUSE * (place % 16) as u32 / 16).await;
             let until = Instant::now() + PATIENCE;
-            while sidecar.ask(number).await? != Some(410) {
+            while sidecar.ask(number).await? != 410 {
                 if Instant::now() > until {
                     return Err("a sidecar goes on lending what is revoked".into());
                 }
