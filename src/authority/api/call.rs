@@ -1,6 +1,7 @@
 //! One call, as handlers see it: what stood in its path, its query and its body, checked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -11,7 +12,7 @@ use super::Api;
 use super::endpoint::{Endpoint, Kind, Parameter, Place};
 use super::json::{self, Members};
 use super::problem::{Problem, Surface};
-use crate::authority::access::Principal;
+use crate::authority::access::{Denied, Presented, Principal};
 use crate::authority::{Actor, Authority};
 use crate::model::TraceId;
 
@@ -19,6 +20,8 @@ use crate::model::TraceId;
 pub(in crate::authority) struct Call {
     pub(super) api: Arc<Api>,
     pub(super) trace: TraceId,
+    /// What the caller showed, for what outlives the answer's head.
+    pub(super) presented: Option<Arc<Presented>>,
     pub(super) arguments: Arguments,
     pub(super) body: Bytes,
 }
@@ -33,6 +36,21 @@ impl Call {
     /// The Authority, on nobody's behalf.
     pub(super) fn service(&self) -> &Authority {
         &self.api.authority
+    }
+
+    /// Waits until what this caller showed no longer makes it who it is: its key was revoked or has
+    /// ended. What cannot be looked up is looked up again.
+    pub(super) async fn dismissed(self, caller: Principal, every: Duration) {
+        let Some(presented) = self.presented else { return };
+        loop {
+            tokio::time::sleep(every).await;
+            let (gate, shown) = (Arc::clone(&self.api.gate), Arc::clone(&presented));
+            match self.api.blocking.run(move || gate.admit(&shown)).await {
+                Err(_) | Ok(Err(Denied::Store(_) | Denied::NoKeys)) => {}
+                Ok(Ok(now)) if now == caller => {}
+                Ok(_) => return,
+            }
+        }
     }
 
     /// Says true once the Authority stops: streams end then.

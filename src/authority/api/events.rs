@@ -66,7 +66,14 @@ async fn follow(call: Call, caller: Principal) -> Result<Answer, Problem> {
     };
     let subscription = call.authority(&caller).subscribe(whose, known).await?;
     let (sender, feed) = sse::feed();
-    tokio::spawn(sse::pump(subscription, sender, BEAT, call.api.waits.stalled, call.stopping()));
+    let pump = sse::pump(subscription, sender, BEAT, call.api.waits.stalled, call.stopping());
+    // A key that was revoked since opens nothing, and keeps nothing open.
+    tokio::spawn(async move {
+        tokio::select! {
+            () = pump => {}
+            () = call.dismissed(caller, BEAT) => {}
+        }
+    });
     Ok(Answer::events(feed))
 }
 

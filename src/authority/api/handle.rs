@@ -99,9 +99,12 @@ where
     let endpoint = found.endpoint;
     course.endpoint = Some(endpoint);
     version::check(&parts.headers)?;
-    let principal = match endpoint.handler.roles() {
-        None => None,
-        Some(_) => Some(admit(api, peer, &parts.headers, endpoint).await?),
+    let (principal, presented) = match endpoint.handler.roles() {
+        None => (None, None),
+        Some(_) => {
+            let (principal, presented) = admit(api, peer, &parts.headers, endpoint).await?;
+            (Some(principal), Some(presented))
+        }
     };
     let now = api.clock.boot();
     let standing = match &principal {
@@ -118,14 +121,20 @@ where
         return Err(Problem::new(ApiCode::PermissionDenied, message));
     }
     let call = call(api, trace, parts, body, found.path, endpoint).await?;
-    run(api, endpoint, call, Some(principal.clone())).await
+    run(api, endpoint, Call { presented, ..call }, Some(principal.clone())).await
 }
 
-async fn admit(api: &Arc<Api>, peer: &Peer, headers: &HeaderMap, endpoint: &Endpoint) -> Result<Principal, Problem> {
+async fn admit(
+    api: &Arc<Api>,
+    peer: &Peer,
+    headers: &HeaderMap,
+    endpoint: &Endpoint,
+) -> Result<(Principal, Arc<Presented>), Problem> {
     let admitted = match Presented::of(headers, peer.certificate.as_deref()) {
         Ok(presented) => {
-            let gate = Arc::clone(&api.gate);
-            api.blocking.run(move || gate.admit(&presented)).await?
+            let (gate, presented) = (Arc::clone(&api.gate), Arc::new(presented));
+            let shown = Arc::clone(&presented);
+            api.blocking.run(move || gate.admit(&shown)).await?.map(|principal| (principal, presented))
         }
         Err(why) => Err(why),
     };
@@ -155,7 +164,7 @@ where
             read(api, body).await?
         }
     };
-    Ok(Call { api: Arc::clone(api), trace, arguments, body })
+    Ok(Call { api: Arc::clone(api), trace, presented: None, arguments, body })
 }
 
 /// The reference looks at no content type; what is new wants one, so that no form of a web page can
