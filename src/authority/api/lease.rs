@@ -16,7 +16,7 @@ use super::call::Call;
 use super::caller::Role;
 use super::endpoint::{Bucket, Endpoint, Handler, Schema, Shape, Waiting};
 use super::problem::{ApiCode, Problem, Surface};
-use crate::authority::access::Principal;
+use crate::authority::access::{NotAllowed, Principal};
 use crate::authority::lend::{Lending, Rule, Wanted};
 use crate::lease::LendError;
 use crate::model::{Binding, ConnectionName, Fields, Host};
@@ -127,7 +127,10 @@ fn lend(call: Call, principal: Principal) -> Waiting {
         let host = Host::parse(&host).map_err(|error| members.wrong("host", error))?;
         let connection = ConnectionName::parse(&connection).map_err(|error| members.wrong("connection", error))?;
         members.finish()?;
-        let speaker = principal.speak_for(&agent)?;
+        let speaker = principal.speak_for(&agent).map_err(|why| match why {
+            NotAllowed::Hidden => super::token::no_such_connection(),
+            NotAllowed::Scope => why.into(),
+        })?;
         if !narrowing.is_empty() {
             let message = "the credentials of this connection are kept as they are, and cannot be narrowed";
             return Err(Problem::invalid(message).with("member", "scope"));
@@ -258,7 +261,7 @@ impl From<LendError> for Problem {
             LendError::Expired(_) => (ApiCode::ConnectionExpired, "connection_not_active"),
             LendError::Unbound { .. } => (ApiCode::PolicyDenied, "host_not_bound"),
             LendError::Unusable { .. } => (ApiCode::CredentialUnusable, "decrypt_failed"),
-            LendError::Frozen(_) => (ApiCode::AuthorityUnavailable, "frozen"),
+            LendError::Frozen(_) => (ApiCode::AuthorityFrozen, "frozen"),
             LendError::Unavailable { .. } => (ApiCode::AuthorityUnavailable, "unavailable"),
         };
         let problem = Self::new(code, message).known_as(old);

@@ -26,6 +26,8 @@ pub(in crate::authority) enum ApiCode {
     /// The reference's word for whatever is not active; on its surface alone.
     NotActive,
     AuthorityUnavailable,
+    /// An operator said that nothing is lent for now.
+    AuthorityFrozen,
     AgentNotFound,
     KeyNotFound,
     AgentRevoked,
@@ -64,6 +66,7 @@ impl ApiCode {
             Self::PolicyDenied => "POLICY_DENIED",
             Self::NotActive => "CONNECTION_NOT_ACTIVE",
             Self::AuthorityUnavailable => "AUTHORITY_UNAVAILABLE",
+            Self::AuthorityFrozen => "AUTHORITY_FROZEN",
             Self::AlreadyExists => "ALREADY_EXISTS",
             Self::KeyRevoked => "KEY_REVOKED",
             Self::KeyExpired => "KEY_EXPIRED",
@@ -95,7 +98,7 @@ impl ApiCode {
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::CredentialUnusable => StatusCode::BAD_GATEWAY,
-            Self::Unavailable | Self::AuthorityUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::AuthorityUnavailable | Self::AuthorityFrozen => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

@@ -158,9 +158,9 @@ async fn an_agent_borrows_what_was_granted_to_it_while_it_may() {
         assert_eq!(code(host).await, "POLICY_DENIED", "{host}");
     }
     let other = json!({ "agent": "other", "connection": "github", "host": "github.com" });
-    assert_eq!(served.borrow(&other).await.status, 404, "another's agent does not exist");
+    assert_eq!(served.borrow(&other).await.code(), "CONNECTION_NOT_FOUND", "another's agent does not exist");
     served.sql("INSERT INTO workspaces (workspace, last_event, frozen_at) VALUES ('local', 0, 1)");
-    assert_eq!(code("github.com").await, "AUTHORITY_UNAVAILABLE");
+    assert_eq!(code("github.com").await, "AUTHORITY_FROZEN");
     served.sql("UPDATE workspaces SET frozen_at = NULL");
     served.sql("UPDATE agents SET revoked_at = 1");
     assert_eq!(code("github.com").await, "CONNECTION_REVOKED");
