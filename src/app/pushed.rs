@@ -165,8 +165,9 @@ impl PushedPolicy {
         let number = document.version;
         match compile(&document) {
             Ok(policy) => {
-                tracing::info!(number, policy = %policy.version(), "the Authority's policy was taken");
+                let version = policy.version().to_string();
                 reloader.policy(policy);
+                tracing::info!(number, policy = %version, "the Authority's policy was taken");
                 self.kept.keep(&document);
                 self.current = document;
                 metrics.reloaded(true);
