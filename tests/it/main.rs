@@ -7,6 +7,7 @@ mod across;
 mod attacks;
 mod authority_access;
 mod authority_api;
+mod authority_fleet;
 mod bodies;
 mod bounds;
 mod cli;
