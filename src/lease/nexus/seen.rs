@@ -124,6 +124,9 @@ impl Seen {
     /// missed: it is asked for again, and what is replayed afterwards only adds to that.
     fn hello(&mut self, number: u64, store: String) -> Moved {
         self.live = true;
+        // The stream before may have ended between what froze it and what thawed it: it has to be
+        // asked, until this one says that it was frozen.
+        self.frozen = false;
         let same_store = self.store.as_ref() == Some(&store);
         let nothing_missed = same_store && self.last == Some(number);
         self.store = Some(store);
@@ -162,7 +165,9 @@ impl Seen {
             Kind::AgentRevoked => remember(&mut self.agents_gone, agent, gone(false)),
             Kind::GrantChanged => drop(self.agents_gone.remove(agent)),
             Kind::AllRevoked => {
-                for lent in self.lent.values() {
+                // What an answer lent that knows of it was made afterwards.
+                let before = |lent: &&Lent| lent.era != self.era || lent.event < number;
+                for lent in self.lent.values().filter(before) {
                     remember(&mut self.gone, &lent.id, gone(false));
                 }
             }

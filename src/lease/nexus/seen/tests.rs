@@ -158,10 +158,26 @@ fn a_frozen_workspace_lends_nothing_until_it_is_thawed() {
     assert!(frozen(&seen) && still(&seen, "j") != Still::Gone);
     seen.cut_off();
     assert!(!frozen(&seen), "without a stream, it has to be asked");
-    seen.take(hello(11), NOW);
-    assert!(frozen(&seen), "nothing happened meanwhile");
-    seen.take(change(12, Kind::Unfrozen, None, None), NOW);
+    seen.take(hello(13), NOW);
+    seen.take(change(12, Kind::Frozen, None, None), NOW);
+    assert!(frozen(&seen));
+    // The stream ends before it told that 13 thawed it, and the next one has nothing to tell.
+    seen.cut_off();
+    seen.take(hello(13), NOW);
+    assert!(!frozen(&seen), "it has to be asked");
+    seen.take(change(14, Kind::Frozen, None, None), NOW);
+    seen.take(change(15, Kind::Unfrozen, None, None), NOW);
     assert!(!frozen(&seen));
+}
+
+#[test]
+fn what_was_lent_by_an_answer_that_knows_of_it_was_not_revoked_with_all() {
+    let mut seen = lent();
+    seen.take(hello(13), NOW);
+    let asked = seen.moment();
+    assert!(seen.lent(&ask("bot", "mail"), &"m".into(), 13, asked));
+    seen.take(change(12, Kind::AllRevoked, None, None), NOW);
+    assert!(seen.is_gone("bot", "j") && !seen.is_gone("bot", "m"));
 }
 
 #[test]
