@@ -53,6 +53,7 @@ mod providers;
 mod prune;
 mod record;
 mod recorder;
+mod records;
 mod refresh;
 mod revoke;
 mod rotate;

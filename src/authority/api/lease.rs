@@ -7,13 +7,12 @@ use http::Method;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
 use super::answer::Answer;
 use super::call::Call;
 use super::caller::Role;
+use super::connections::moment;
 use super::endpoint::{Bucket, Endpoint, Handler, Schema, Shape, Waiting};
 use super::problem::{ApiCode, Problem, Surface};
 use crate::authority::access::{NotAllowed, Principal};
@@ -194,12 +193,6 @@ impl Leased<'_> {
 
 fn hosts(binding: &Binding) -> Vec<String> {
     binding.hosts.iter().map(ToString::to_string).collect()
-}
-
-/// RFC 3339, whole seconds, rounded down, in UTC.
-pub(super) fn moment(at: SystemTime) -> String {
-    let at = OffsetDateTime::from(at).replace_nanosecond(0);
-    at.ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default()
 }
 
 /// Fields as a JSON object.

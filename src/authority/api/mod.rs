@@ -9,6 +9,7 @@
 
 mod access;
 mod answer;
+mod audit;
 mod blocking;
 mod call;
 mod caller;
@@ -25,6 +26,7 @@ mod policy;
 mod problem;
 mod providers;
 mod rate;
+mod refresh;
 mod revocations;
 mod router;
 mod server;

@@ -28,6 +28,7 @@ pub(in crate::authority) enum ApiCode {
     AuthorityUnavailable,
     /// An operator said that nothing is lent for now.
     AuthorityFrozen,
+    UpstreamFailed,
     AgentNotFound,
     KeyNotFound,
     AgentRevoked,
@@ -67,6 +68,7 @@ impl ApiCode {
             Self::NotActive => "CONNECTION_NOT_ACTIVE",
             Self::AuthorityUnavailable => "AUTHORITY_UNAVAILABLE",
             Self::AuthorityFrozen => "AUTHORITY_FROZEN",
+            Self::UpstreamFailed => "UPSTREAM_FAILED",
             Self::AlreadyExists => "ALREADY_EXISTS",
             Self::KeyRevoked => "KEY_REVOKED",
             Self::KeyExpired => "KEY_EXPIRED",
@@ -97,7 +99,7 @@ impl ApiCode {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::CredentialUnusable => StatusCode::BAD_GATEWAY,
+            Self::CredentialUnusable | Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
             Self::Unavailable | Self::AuthorityUnavailable | Self::AuthorityFrozen => StatusCode::SERVICE_UNAVAILABLE,
         }
     }

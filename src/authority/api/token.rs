@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::call::Call;
 use super::caller::Role;
+use super::connections::moment;
 use super::endpoint::{Bucket, Endpoint, Handler, Kind, Parameter, Place, Schema, Shape, Waiting};
-use super::lease::{moment, secret};
+use super::lease::secret;
 use super::problem::{ApiCode, Problem, Surface};
 use crate::authority::access::{NotAllowed, Principal};
 use crate::authority::lend::{Lending, Rule, Wanted};
@@ -134,16 +135,22 @@ fn broker(call: Call, principal: Principal) -> Waiting {
     })
 }
 
-async fn take(call: &Call, principal: &Principal) -> Result<(Lending, SystemTime), Problem> {
+/// The id that is asked for, if it is the caller's to take.
+pub(super) fn taken(call: &Call, principal: &Principal) -> Result<String, Problem> {
     let id = uuid(call.text("connection")).ok_or_else(not_an_id)?;
     let taker = principal.take(&id).map_err(|why| match why {
         NotAllowed::Hidden => no_such_connection(),
         NotAllowed::Scope => why.into(),
     })?;
+    Ok(taker.connection().to_owned())
+}
+
+pub(super) async fn take(call: &Call, principal: &Principal) -> Result<(Lending, SystemTime), Problem> {
+    let id = taken(call, principal)?;
     let wanted = Wanted {
-        workspace: taker.workspace().clone(),
+        workspace: principal.workspace().clone(),
         agent: None,
-        connection: ConnectionName::parse(taker.connection()).map_err(|_| not_an_id())?,
+        connection: ConnectionName::parse(&id).map_err(|_| not_an_id())?,
         host: None,
     };
     let authority = call.authority(principal);

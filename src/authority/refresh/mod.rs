@@ -24,6 +24,8 @@ use super::vault::random;
 use crate::model::Secret;
 
 pub use force::{Forced, RefreshError};
+#[cfg(test)]
+pub(super) use issuer::Busy;
 pub(super) use issuer::Issuer;
 pub(super) use schedule::due;
 pub(super) use worker::work;

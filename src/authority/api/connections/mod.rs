@@ -159,7 +159,7 @@ fn delete(call: &Call, caller: &Principal) -> Result<Answer, Problem> {
     Ok(Answer::done())
 }
 
-fn named(call: &Call) -> Result<ConnectionName, Problem> {
+pub(super) fn named(call: &Call) -> Result<ConnectionName, Problem> {
     ConnectionName::parse(call.text("connection")).map_err(|error| Problem::invalid(error.to_string()))
 }
 

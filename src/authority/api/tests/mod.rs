@@ -7,6 +7,8 @@ mod leases;
 mod limits;
 mod policies;
 mod providers;
+mod records;
+mod refreshes;
 mod revocations;
 mod scopes;
 mod shapes;
@@ -205,6 +207,16 @@ async fn serve_with(config: ServiceConfig, waits: Waits) -> Served {
         other_keys: vec![],
     };
     let authority = Authority::open(&store, &MasterKey::new(Secret::new([7; 32])), clock.clone()).unwrap();
+    serve_over(folder, clock, authority, config, waits)
+}
+
+fn serve_over(
+    folder: tempfile::TempDir,
+    clock: Arc<TestClock>,
+    authority: Authority,
+    config: ServiceConfig,
+    waits: Waits,
+) -> Served {
     let ground = ServiceGround::open(&config).unwrap();
     let service = Service::with(ground, authority.clone(), Arc::new(TestGate), endpoints(), waits);
     let address = service.addresses()[0];
