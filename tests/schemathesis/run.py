@@ -70,9 +70,10 @@ class Authority:
         sys.exit(f"the Authority does not say {pattern!r}:\n{self.log.read_text()}")
 
     def post(self, path, body):
+        """Posts as the administrator; what came back."""
         headers = {"content-type": "application/json", "authorization": f"Bearer {self.key}"}
         request = urllib.request.Request(f"http://{self.address}{path}", json.dumps(body).encode(), headers)
-        urllib.request.urlopen(request, timeout=PATIENCE).read()
+        return json.loads(urllib.request.urlopen(request, timeout=PATIENCE).read())
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -87,6 +88,11 @@ def run(binary, tool, seed, examples, more):
             for connection in CONNECTIONS:
                 authority.post("/api/v2/connections", connection)
             authority.post("/api/v2/agents", {"name": "triage-bot"})
+            made = CONNECTIONS[0]["name"]
+            authority.post("/api/v2/grants", {"agent": "triage-bot", "connection": made})
+            sidecar = authority.post("/api/v2/keys", {"name": "s", "scope": "sidecar", "agents": ["triage-bot"]})
+            lease = authority.post("/api/v2/keys", {"name": "l", "scope": "lease", "connections": [made]})
+            keys = {"SIDECAR_KEY": sidecar["key"], "LEASE_KEY": lease["key"]}
             print(f"schemathesis: seed {seed}, {examples} examples an operation, without {STREAMS}", flush=True)
             command = [
                 str(tool), "--config-file", str(HERE / "schemathesis.toml"), "run",
@@ -95,14 +101,14 @@ def run(binary, tool, seed, examples, more):
                 "--exclude-path", STREAMS, "--header", f"Authorization: Bearer {authority.key}",
                 "--request-timeout", "20", "--generation-database", "none", *more,
             ]
-            status = subprocess.run(command, cwd=home).returncode
+            status = subprocess.run(command, cwd=home, env={**os.environ, **keys}).returncode
         finally:
             ended = authority.stop()
         log = authority.log.read_text()
         if "panic" in log or ended != 0:
             print(f"the Authority ended with {ended}:\n{log[-4000:]}", file=sys.stderr)
             status = status or 1
-        for secret in ["canary-of-the-conformance-run", authority.key]:
+        for secret in ["canary-of-the-conformance-run", authority.key, *keys.values()]:
             if secret in log:
                 print("the Authority's log holds what no log may hold", file=sys.stderr)
                 status = status or 1

@@ -1,7 +1,7 @@
 //! Keys, agents and grants, for administrators: who may use the Authority, and for what. A key's text
 //! is answered once, to whoever made it.
 
-mod schema;
+pub(super) mod schema;
 
 use std::collections::BTreeSet;
 

@@ -19,6 +19,11 @@ const ADMIN: &[Role] = &[Role::Admin];
 
 const WORD: Kind = Kind::Text { pattern: "^[a-z0-9._-]{1,64}$", good: is_word, example: "connection.revoked" };
 
+const MOMENT: Kind = Kind::Told {
+    pattern: "^([0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z)?$",
+    example: "2026-05-05T10:30:00Z",
+};
+
 fn is_word(text: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
     (1..=64).contains(&text.len()) && text.bytes().all(known)
@@ -52,7 +57,7 @@ pub(super) fn endpoints() -> [Endpoint; 2] {
             summary: "Lists what was recorded, as the Broker does",
             parameters: vec![
                 query("event_type", Kind::Any, "Of this kind alone"),
-                query("since", Kind::Any, "Not before this moment (RFC 3339)"),
+                query("since", MOMENT, "Not before this moment (RFC 3339)"),
                 query("limit", Kind::Any, "How many: 1 to 1000; whatever else it says means 50"),
             ],
             body: None,

@@ -99,7 +99,9 @@ pub(in crate::authority) enum Kind {
     Text { pattern: &'static str, good: fn(&str) -> bool, example: &'static str },
     /// One of these.
     Word(&'static [&'static str]),
-    /// Anything: the handler reads it as the reference does.
+    /// What should look so; the handler reads it as the reference does, and says what is wrong.
+    Told { pattern: &'static str, example: &'static str },
+    /// Anything.
     Any,
 }
 
@@ -112,14 +114,14 @@ impl Kind {
             }
             Self::Text { good, .. } => good(text),
             Self::Word(words) => words.contains(&text),
-            Self::Any => true,
+            Self::Told { .. } | Self::Any => true,
         }
     }
 
     pub(super) fn wants(self) -> String {
         match self {
             Self::Number { least, most, .. } => format!("a whole number from {least} to {most}"),
-            Self::Text { pattern, .. } => format!("text of the form {pattern}"),
+            Self::Text { pattern, .. } | Self::Told { pattern, .. } => format!("text of the form {pattern}"),
             Self::Word(words) => format!("one of {}", words.join(", ")),
             Self::Any => "any text".to_owned(),
         }

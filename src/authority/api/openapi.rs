@@ -87,7 +87,7 @@ fn parameter(parameter: &Parameter) -> Value {
             }
             (schema, false)
         }
-        Kind::Text { pattern, example, .. } => {
+        Kind::Text { pattern, example, .. } | Kind::Told { pattern, example } => {
             (json!({ "type": "string", "pattern": pattern, "examples": [example] }), false)
         }
         Kind::Word(words) => (json!({ "type": "string", "enum": words }), false),

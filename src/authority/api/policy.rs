@@ -103,7 +103,7 @@ fn new_schema() -> Value {
         "required": ["document"],
         "properties": {
             "document": { "type": "string", "description": "YAML that `policy check` accepts", "maxLength": 524_288 },
-            "after": { "type": "integer", "description": "The version that it follows; another is a 409", "minimum": 0 },
+            "after": { "type": ["integer", "null"], "description": "The version that it follows; another is a 409", "minimum": 0 },
         },
         "additionalProperties": false,
         "examples": [{ "document": "version: 1\nrules: []\n", "after": 6 }],

@@ -3,6 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
+use super::access::schema::AGENT_NAME;
 use super::answer::Answer;
 use super::call::Call;
 use super::caller::Role;
@@ -99,7 +100,7 @@ fn revocation_schema() -> Value {
     json!({
         "oneOf": [
             only("connection", name()),
-            only("agent", json!({ "type": "string", "minLength": 1, "maxLength": 100 })),
+            only("agent", json!({ "type": "string", "pattern": AGENT_NAME })),
             only("provider", name()),
             only("all", json!({ "type": "boolean", "const": true })),
         ],

@@ -67,7 +67,8 @@ pub(super) fn endpoints() -> [Endpoint; 3] {
             name: "checkConnection",
             surface: Surface::Old,
             summary: "Tells whether the token call would answer 200",
-            parameters: vec![CONNECTION],
+            // What is no id is as good as failed.
+            parameters: vec![Parameter { kind: Kind::Any, ..CONNECTION }],
             body: None,
             answers: vec![(200, "Its status", Some(Shape::Json(STATUS)))],
             bucket: Bucket::Requests,
@@ -76,10 +77,16 @@ pub(super) fn endpoints() -> [Endpoint; 3] {
     ]
 }
 
+/// A UUID in the spellings that the reference takes, as far as a pattern can say it.
+pub(super) const UUID: Kind = Kind::Told {
+    pattern: "^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32})$",
+    example: "0f885f3f-72de-42b2-b8ed-6baa01234567",
+};
+
 pub(super) const CONNECTION: Parameter = Parameter {
     name: "connection",
     place: Place::Path,
-    kind: Kind::Any,
+    kind: UUID,
     says: "The connection's id, a UUID in any spelling",
 };
 

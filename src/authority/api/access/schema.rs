@@ -9,7 +9,7 @@ use crate::authority::api::page;
 pub(super) const KEY_ID: &str = "^k_[0-9a-f]{16}$";
 
 /// Printable ASCII without `*` and `:`, no blank at either end.
-pub(super) const AGENT_NAME: &str = r"^[!-)+-9;-~]([ -)+-9;-~]{0,98}[!-)+-9;-~])?$";
+pub(in crate::authority::api) const AGENT_NAME: &str = r"^[!-)+-9;-~]([ -)+-9;-~]{0,98}[!-)+-9;-~])?$";
 
 pub(super) const KEY: Schema = Schema { name: "Key", of: || key(false) };
 pub(super) const MADE_KEY: Schema = Schema { name: "MadeKey", of: || key(true) };

@@ -59,7 +59,7 @@ fn of_ids() -> Vec<Endpoint> {
         endpoint(
             (Method::PUT, "/providers/{id}", "brokerReplaceProvider"),
             "Replaces a provider; a client secret that is not sent stays",
-            Some(PROFILE),
+            Some(super::REPLACEMENT),
             done(),
             Handler::Blocks(ADMIN, |call, who| replace(call, who, &id(call)?, &[])),
         ),

@@ -54,7 +54,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         endpoint(
             (Method::PUT, "/v1/providers/{id}", "gatewayReplaceProvider"),
             "Replaces a provider; a client secret that is not sent stays",
-            Some(PROFILE),
+            Some(super::REPLACEMENT),
             done(),
             Handler::Blocks(ADMIN, |call, who| replace(call, who, &id(call)?, &NOT_AT_THE_GATEWAY)),
         ),

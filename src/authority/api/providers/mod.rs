@@ -38,6 +38,9 @@ const PROFILE: Schema = Schema { name: "ProviderProfile", of: profile_schema };
 /// `{"profile": {…}}`
 const REGISTRATION: Schema = Schema { name: "ProviderRegistration", of: registration_schema };
 /// Members of a profile.
+/// What is sent of one: what else a profile shows is passed over.
+const REPLACEMENT: Schema = Schema { name: "ProviderReplacement", of: replacement_schema };
+
 const CHANGES: Schema = Schema { name: "ProviderChanges", of: changes_schema };
 const REGISTERED: Schema = Schema { name: "ProviderRegistered", of: registered_schema };
 const METADATA: Schema = Schema { name: "ProviderMetadata", of: metadata_schema };
@@ -50,7 +53,8 @@ fn endpoint(
     handler: Handler,
 ) -> Endpoint {
     let says = "The provider's id, in any spelling of a UUID, or its name where the call goes by names";
-    let parameter = |name| Parameter { name, place: Place::Path, kind: Kind::Any, says };
+    let kind = |name| if name == "id" { super::token::UUID } else { Kind::Any };
+    let parameter = |name| Parameter { name, place: Place::Path, kind: kind(name), says };
     let in_path = ["id", "name", "provider"].into_iter().filter(|name| path.contains(&format!("{{{name}}}")));
     Endpoint {
         method,
@@ -225,8 +229,17 @@ fn profile_schema() -> Value {
     })
 }
 
-fn changes_schema() -> Value {
+fn replacement_schema() -> Value {
     let mut schema = profile_schema();
+    // The Gateway passes these over, whatever they are.
+    for name in ["id"].iter().chain(&NOT_AT_THE_GATEWAY) {
+        schema["properties"][name] = json!({});
+    }
+    schema
+}
+
+fn changes_schema() -> Value {
+    let mut schema = replacement_schema();
     schema["required"] = json!([]);
     schema["examples"] = json!([{ "description": "tickets and their comments" }]);
     schema
@@ -236,7 +249,7 @@ fn registration_schema() -> Value {
     json!({
         "type": "object",
         "required": ["profile"],
-        "properties": { "profile": { "$ref": "#/components/schemas/ProviderProfile" } },
+        "properties": { "profile": { "$ref": "#/components/schemas/ProviderReplacement" } },
         "examples": [{ "profile": {
             "name": "acme", "auth_type": "api_key", "api_base_url": "https://api.acme.example",
         } }],

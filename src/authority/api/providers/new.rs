@@ -62,7 +62,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         endpoint(
             (Method::PATCH, "/api/v2/providers/{provider}", "patchProvider"),
             "Changes members of a provider; null removes one",
-            Some(super::CHANGES),
+            Some(CHANGES),
             changed(),
             Handler::Blocks(ADMIN, patch),
         ),
@@ -211,6 +211,15 @@ fn provider_schema() -> Value {
 
 fn providers_schema() -> Value {
     page::schema("providers", &provider_schema())
+}
+
+const CHANGES: Schema = Schema { name: "ProviderDocumentChanges", of: changes_schema };
+
+fn changes_schema() -> Value {
+    let mut schema = document_schema();
+    schema["required"] = json!([]);
+    schema["examples"] = json!([{ "description": "tickets and their comments" }]);
+    schema
 }
 
 fn document_schema() -> Value {
