@@ -3,7 +3,7 @@
 use std::path::Path as FilePath;
 
 use super::*;
-use crate::config::{Config, Environment, load_documents};
+use crate::config::{Config, Environment, load_documents, load_providers};
 
 #[test]
 fn every_mistake_of_a_file_is_said_at_once_with_its_place() {
@@ -43,6 +43,19 @@ fn the_policies_of_the_repository_pass_their_own_tests() {
         seen += 1;
     }
     assert!(seen > 0);
+}
+
+#[test]
+fn the_examples_of_a_fleet_are_what_each_command_reads() {
+    let folder = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("examples/fleet");
+    let environment = Environment::of([("HOME", "/home/u")]);
+    let load = |name: &str| {
+        Config::load(&folder.join(name), &environment).unwrap_or_else(|problems| panic!("{name}: {problems}"))
+    };
+    assert!(load("authority.yaml").check_for_authority().is_ok());
+    assert!(load("sidecar.yaml").check_for_proxy().is_ok());
+    let providers = load_providers(&[folder.join("tickets.yaml")]).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(providers.len(), 1);
 }
 
 /// The keys that the example configuration shows in comments are the defaults.
