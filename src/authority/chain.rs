@@ -39,10 +39,6 @@ impl Chain {
         Self { instance, host, key, head: None }
     }
 
-    pub(super) fn instance(&self) -> &str {
-        &self.instance
-    }
-
     /// Appends lines, and moves the head in the same transaction. The new head holds once that
     /// has been committed: `keep` it then.
     pub(super) fn append(&mut self, tx: &mut dyn Transaction, lines: &[Line], now: i64) -> Result<Head, StoreError> {

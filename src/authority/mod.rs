@@ -8,8 +8,6 @@
 //! `vault` for what is sealed and how, to `store` for rows, to `key` for where keys come from,
 //! and to `lend` for who gets what.
 
-#![allow(dead_code, reason = "the ground of what is built on it step by step")]
-
 use std::sync::{Arc, OnceLock, mpsc};
 
 use aws_lc_rs::rand;

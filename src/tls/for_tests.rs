@@ -43,6 +43,7 @@ impl Zone {
         &self.pem
     }
 
+    #[cfg(feature = "authority")]
     /// The certificate and the key of a server of this name, as PEM, valid as `server` has them.
     pub(crate) fn pair(&self, host: &str, at: SystemTime) -> (String, String) {
         let key = KeyPair::generate().unwrap();

@@ -33,8 +33,7 @@ pub use principal::Scope;
 
 pub(in crate::authority) use api_key::KeyHash;
 pub(in crate::authority) use presented::Presented;
-#[allow(unused_imports, reason = "for the calls of the API, which come next")]
-pub(in crate::authority) use principal::{Administrator, NotAllowed, Principal, Sight, Speaker, Taker};
+pub(in crate::authority) use principal::{NotAllowed, Principal, Sight, Taker};
 
 use super::StoreError;
 use clients::Clients;

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::authority::{Actor, Authority};
+use crate::authority::Actor;
 use crate::model::Workspace;
 
 /// What a caller may do here.
@@ -63,13 +63,6 @@ pub(in crate::authority) enum NotAllowed {
     Hidden,
 }
 
-/// May manage the workspace.
-#[derive(Clone, Debug)]
-pub(in crate::authority) struct Administrator {
-    workspace: Workspace,
-    id: Arc<str>,
-}
-
 /// May borrow for one agent.
 #[derive(Clone, Debug)]
 pub(in crate::authority) struct Speaker {
@@ -119,14 +112,6 @@ impl Principal {
         &self.scope
     }
 
-    /// May it manage the workspace?
-    pub(in crate::authority) fn administer(&self) -> Result<Administrator, NotAllowed> {
-        match &self.scope {
-            Scope::Admin => Ok(Administrator { workspace: self.workspace.clone(), id: Arc::clone(&self.id) }),
-            _ => Err(NotAllowed::Scope),
-        }
-    }
-
     /// May it borrow for this agent? An agent that is not its own does not exist for it.
     pub(in crate::authority) fn speak_for(&self, agent: &str) -> Result<Speaker, NotAllowed> {
         match &self.scope {
@@ -168,31 +153,6 @@ impl Principal {
             Scope::Admin | Scope::Sidecar { .. } => Ok(self.sight()),
             _ => Err(NotAllowed::Scope),
         }
-    }
-
-    /// May it read the policy? Sidecars follow it, administrators set it.
-    pub(in crate::authority) fn read_policy(&self) -> Result<&Workspace, NotAllowed> {
-        match &self.scope {
-            Scope::Admin | Scope::Sidecar { .. } => Ok(&self.workspace),
-            _ => Err(NotAllowed::Scope),
-        }
-    }
-}
-
-impl Administrator {
-    /// The Authority in its workspace, on its behalf.
-    pub(in crate::authority) fn using(&self, authority: &Authority) -> Authority {
-        authority.within(self.workspace.clone()).acting_as(Actor::Caller(Arc::clone(&self.id)))
-    }
-
-    /// What it manages.
-    pub(in crate::authority) fn workspace(&self) -> &Workspace {
-        &self.workspace
-    }
-
-    /// Who it is, for the audit.
-    pub(in crate::authority) fn id(&self) -> &str {
-        &self.id
     }
 }
 
@@ -244,22 +204,13 @@ mod tests {
         use NotAllowed::{Hidden, Scope as NoScope};
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         let (agents, connections) = (set(&["a", "b"]), set(&["c1"]));
-        for (scope, administer, own, other, token, other_token, follow) in [
-            (Scope::Admin, None, Some(NoScope), Some(NoScope), Some(NoScope), Some(NoScope), None),
-            (Scope::Sidecar { agents }, Some(NoScope), None, Some(Hidden), Some(NoScope), Some(NoScope), None),
-            (
-                Scope::Lease { connections },
-                Some(NoScope),
-                Some(NoScope),
-                Some(NoScope),
-                None,
-                Some(Hidden),
-                Some(NoScope),
-            ),
-            (Scope::App, Some(NoScope), Some(NoScope), Some(NoScope), Some(NoScope), Some(NoScope), Some(NoScope)),
+        for (scope, own, other, token, other_token, follow) in [
+            (Scope::Admin, Some(NoScope), Some(NoScope), Some(NoScope), Some(NoScope), None),
+            (Scope::Sidecar { agents }, None, Some(Hidden), Some(NoScope), Some(NoScope), None),
+            (Scope::Lease { connections }, Some(NoScope), Some(NoScope), None, Some(Hidden), Some(NoScope)),
+            (Scope::App, Some(NoScope), Some(NoScope), Some(NoScope), Some(NoScope), Some(NoScope)),
             (
                 Scope::Agent { agent: "a".into() },
-                Some(NoScope),
                 Some(NoScope),
                 Some(NoScope),
                 Some(NoScope),
@@ -269,13 +220,11 @@ mod tests {
         ] {
             let principal = of(scope);
             let word = principal.scope().word();
-            assert_eq!(principal.administer().err(), administer, "{word}");
             assert_eq!(principal.speak_for("a").err(), own, "{word}");
             assert_eq!(principal.speak_for("A").err(), other, "{word}");
             assert_eq!(principal.take("c1").err(), token, "{word}");
             assert_eq!(principal.take("c2").err(), other_token, "{word}");
             assert_eq!(principal.follow().err(), follow, "{word}");
-            assert_eq!(principal.read_policy().err(), follow, "{word}");
         }
     }
 

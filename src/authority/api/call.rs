@@ -14,12 +14,10 @@ use super::json::{self, Members};
 use super::problem::{Problem, Surface};
 use crate::authority::access::{Denied, Presented, Principal};
 use crate::authority::{Actor, Authority};
-use crate::model::TraceId;
 
 /// What a handler works with.
 pub(in crate::authority) struct Call {
     pub(super) api: Arc<Api>,
-    pub(super) trace: TraceId,
     /// What the caller showed, for what outlives the answer's head.
     pub(super) presented: Option<Arc<Presented>>,
     pub(super) arguments: Arguments,
@@ -56,11 +54,6 @@ impl Call {
     /// Says true once the Authority stops: streams end then.
     pub(in crate::authority) fn stopping(&self) -> watch::Receiver<bool> {
         self.api.stopping.subscribe()
-    }
-
-    /// The name of this call in answers and the log.
-    pub(in crate::authority) fn trace(&self) -> TraceId {
-        self.trace
     }
 
     /// A parameter as text; empty where it is optional and was left out.
@@ -200,6 +193,7 @@ mod tests {
     use super::super::answer::Answer;
     use super::super::endpoint::{Bucket, Handler};
     use super::*;
+    use crate::model::TraceId;
 
     fn endpoint(surface: Surface) -> Endpoint {
         let parameter = |name, place, kind| Parameter { name, place, kind, says: "" };
@@ -212,7 +206,11 @@ mod tests {
             parameters: vec![
                 parameter("id", Place::Path, Kind::Any),
                 parameter("limit", Place::Query, Kind::Number { least: 1, most: 1000, default: Some(100) }),
-                parameter("word", Place::Query, Kind::Word(&["a", "b"])),
+                parameter(
+                    "word",
+                    Place::Query,
+                    Kind::Text { pattern: "^[ab]$", good: |text| ["a", "b"].contains(&text), example: "a" },
+                ),
                 parameter("last-event-id", Place::Header, Kind::Number { least: 0, most: 9, default: None }),
             ],
             body: None,

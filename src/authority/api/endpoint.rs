@@ -97,8 +97,6 @@ pub(in crate::authority) enum Kind {
     Number { least: u64, most: u64, default: Option<u64> },
     /// Text that `good` takes; `pattern` says the same to readers of the document.
     Text { pattern: &'static str, good: fn(&str) -> bool, example: &'static str },
-    /// One of these.
-    Word(&'static [&'static str]),
     /// What should look so; the handler reads it as the reference does, and says what is wrong.
     Told { pattern: &'static str, example: &'static str },
     /// Anything.
@@ -113,7 +111,6 @@ impl Kind {
                 plain && text.parse().is_ok_and(|number: u64| (least..=most).contains(&number))
             }
             Self::Text { good, .. } => good(text),
-            Self::Word(words) => words.contains(&text),
             Self::Told { .. } | Self::Any => true,
         }
     }
@@ -122,7 +119,6 @@ impl Kind {
         match self {
             Self::Number { least, most, .. } => format!("a whole number from {least} to {most}"),
             Self::Text { pattern, .. } | Self::Told { pattern, .. } => format!("text of the form {pattern}"),
-            Self::Word(words) => format!("one of {}", words.join(", ")),
             Self::Any => "any text".to_owned(),
         }
     }

@@ -52,7 +52,7 @@ where
     let trace = TraceId::from_random(vault::random().map(|bytes| *bytes).unwrap_or_default());
     let (parts, body) = request.into_parts();
     let mut course = Course::default();
-    let result = match guard(attempt(api, peer, trace, &parts, body, &mut course)).await {
+    let result = match guard(attempt(api, peer, &parts, body, &mut course)).await {
         Some(result) => result,
         None => Err(Problem::internal("a handler made this program panic")),
     };
@@ -86,7 +86,6 @@ where
 async fn attempt<'a, B>(
     api: &'a Arc<Api>,
     peer: &Peer,
-    trace: TraceId,
     parts: &Parts,
     body: B,
     course: &mut Course<'a>,
@@ -114,13 +113,13 @@ where
     course.standing = Some(standing);
     standing.check()?;
     let (Some(principal), Some(roles)) = (&principal, endpoint.handler.roles()) else {
-        return run(api, endpoint, call(api, trace, parts, body, found.path, endpoint).await?, None).await;
+        return run(api, endpoint, call(api, parts, body, found.path, endpoint).await?, None).await;
     };
     if !roles.contains(&Role::of(principal)) {
         let message = format!("this call is not for the scope {}", principal.scope().word());
         return Err(Problem::new(ApiCode::PermissionDenied, message));
     }
-    let call = call(api, trace, parts, body, found.path, endpoint).await?;
+    let call = call(api, parts, body, found.path, endpoint).await?;
     run(api, endpoint, Call { presented, ..call }, Some(principal.clone())).await
 }
 
@@ -144,7 +143,6 @@ async fn admit(
 /// Reads what the handler will work with.
 async fn call<B>(
     api: &Arc<Api>,
-    trace: TraceId,
     parts: &Parts,
     body: B,
     path: Vec<String>,
@@ -164,7 +162,7 @@ where
             read(api, body).await?
         }
     };
-    Ok(Call { api: Arc::clone(api), trace, presented: None, arguments, body })
+    Ok(Call { api: Arc::clone(api), presented: None, arguments, body })
 }
 
 /// The reference looks at no content type; what is new wants one, so that no form of a web page can

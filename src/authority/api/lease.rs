@@ -142,7 +142,7 @@ fn lend(call: Call, principal: Principal) -> Waiting {
         };
         let authority = call.authority(&principal);
         let desk = &authority.desk;
-        let lending = desk.lend(authority.actor.clone(), wanted, Rule::Granted).await?;
+        let lending = desk.lend(speaker.actor(), wanted, Rule::Granted).await?;
         Leased::answer(&lending, &host, desk.clock.wall())
     })
 }

@@ -5,8 +5,6 @@
 //! says in the table that it is for everybody. Nothing here logs what was sent, allows another
 //! origin (there is no CORS), or answers a refusal without a body. Next: `endpoint`, then `table`.
 
-#![allow(dead_code, reason = "the frame stands before all of its endpoints do")]
-
 mod access;
 mod answer;
 mod audit;

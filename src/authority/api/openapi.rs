@@ -90,7 +90,6 @@ fn parameter(parameter: &Parameter) -> Value {
         Kind::Text { pattern, example, .. } | Kind::Told { pattern, example } => {
             (json!({ "type": "string", "pattern": pattern, "examples": [example] }), false)
         }
-        Kind::Word(words) => (json!({ "type": "string", "enum": words }), false),
         Kind::Any => (json!({ "type": "string" }), false),
     };
     let place = match parameter.place {

@@ -114,8 +114,8 @@ fn broker(call: Call, principal: Principal) -> Waiting {
 }
 
 async fn tokens(call: &Call, principal: &Principal, whole: bool) -> Result<Answer, Problem> {
-    let id = taken(call, principal)?;
-    call.authority(principal).force_refresh(&id).await.map_err(|error| match error {
+    let taker = taken(call, principal)?;
+    call.authority(principal).force_refresh(taker.connection()).await.map_err(|error| match error {
         // The reference's words: what is not active is not found.
         RefreshError::NotFound(_) | RefreshError::NotActive { .. } => no_such_connection(),
         error => error.into(),

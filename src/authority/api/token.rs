@@ -18,7 +18,7 @@ use super::connections::moment;
 use super::endpoint::{Bucket, Endpoint, Handler, Kind, Parameter, Place, Schema, Shape, Waiting};
 use super::lease::secret;
 use super::problem::{ApiCode, Problem, Surface};
-use crate::authority::access::{NotAllowed, Principal};
+use crate::authority::access::{NotAllowed, Principal, Taker};
 use crate::authority::lend::{Lending, Rule, Wanted};
 use crate::authority::states::Standing;
 use crate::model::{BasicUser, ConnectionName, Fields, Strategy};
@@ -143,26 +143,25 @@ fn broker(call: Call, principal: Principal) -> Waiting {
 }
 
 /// The id that is asked for, if it is the caller's to take.
-pub(super) fn taken(call: &Call, principal: &Principal) -> Result<String, Problem> {
+pub(super) fn taken(call: &Call, principal: &Principal) -> Result<Taker, Problem> {
     let id = uuid(call.text("connection")).ok_or_else(not_an_id)?;
-    let taker = principal.take(&id).map_err(|why| match why {
+    principal.take(&id).map_err(|why| match why {
         NotAllowed::Hidden => no_such_connection(),
         NotAllowed::Scope => why.into(),
-    })?;
-    Ok(taker.connection().to_owned())
+    })
 }
 
 pub(super) async fn take(call: &Call, principal: &Principal) -> Result<(Lending, SystemTime), Problem> {
-    let id = taken(call, principal)?;
+    let taker = taken(call, principal)?;
     let wanted = Wanted {
-        workspace: principal.workspace().clone(),
+        workspace: taker.workspace().clone(),
         agent: None,
-        connection: ConnectionName::parse(&id).map_err(|_| not_an_id())?,
+        connection: ConnectionName::parse(taker.connection()).map_err(|_| not_an_id())?,
         host: None,
     };
     let authority = call.authority(principal);
     let desk = &authority.desk;
-    let lending = desk.lend(authority.actor.clone(), wanted, Rule::Taken).await;
+    let lending = desk.lend(taker.actor(), wanted, Rule::Taken).await;
     let lending = lending.map_err(|error| match Problem::from(error) {
         // The reference's words: whatever is not active is not allowed.
         problem if matches!(problem.code.status().as_u16(), 410) => problem.under(ApiCode::NotActive),

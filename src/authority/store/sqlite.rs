@@ -54,6 +54,7 @@ impl Sqlite {
     }
 
     /// The file.
+    #[cfg(test)]
     pub(in crate::authority) fn path(&self) -> &Path {
         &self.path
     }

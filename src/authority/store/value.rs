@@ -99,10 +99,6 @@ impl Row {
         if self.is_null(column) { Ok(None) } else { self.text(column).map(Some) }
     }
 
-    pub(in crate::authority) fn bytes_or_null(&self, column: usize) -> Result<Option<&[u8]>, StoreError> {
-        if self.is_null(column) { Ok(None) } else { self.bytes(column).map(Some) }
-    }
-
     pub(in crate::authority) fn is_null(&self, column: usize) -> bool {
         matches!(self.0.get(column), Some(Value::Null))
     }
@@ -131,10 +127,9 @@ mod tests {
             (row.int_or_null(3).unwrap(), row.text_or_null(3).unwrap(), row.flag(4).unwrap()),
             (None, None, true)
         );
-        assert_eq!(row.bytes_or_null(3).unwrap(), None);
         for wrong in [row.int(1).unwrap_err(), row.int(9).unwrap_err(), row.int(3).unwrap_err()] {
             assert!(wrong.to_string().contains("a number"), "{wrong}");
         }
-        assert!(row.text_or_null(0).is_err() && row.bytes_or_null(1).is_err() && row.int_or_null(2).is_err());
+        assert!(row.text_or_null(0).is_err() && row.int_or_null(2).is_err());
     }
 }

@@ -106,7 +106,8 @@ async fn what_gives_no_tokens_says_why_in_the_words_of_the_surface() {
     let refused: Answer = || Some(RefreshError::Refused { status: http::StatusCode::BAD_REQUEST, code: None });
     let later: Answer = || Some(RefreshError::Later { after: None, why: Why::Status(http::StatusCode::BAD_GATEWAY) });
     let nothing: Answer = || None;
-    let cases: [(Answer, Change, (u16, &str), (u16, &str)); 6] = [
+    type Said = (u16, &'static str);
+    let cases: [(Answer, Change, Said, Said); 6] = [
         (refused, |_| {}, (409, "attention_required"), (409, "ATTENTION_REQUIRED")),
         (later, |_| {}, (502, "upstream_error"), (502, "UPSTREAM_FAILED")),
         (nothing, |row| row.state = State::Attention, (409, "attention_required"), (409, "ATTENTION_REQUIRED")),
