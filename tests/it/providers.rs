@@ -125,7 +125,8 @@ fn a_connection_of_an_applied_provider_pins_what_it_says() {
     };
     let (state, renewed, ends) = life("work");
     assert_eq!((state.as_str(), ends), ("active", Some(3600)));
-    assert!((2700..=2880).contains(&renewed.unwrap()), "{renewed:?}");
+    // A fifth of the life ahead, and up to half of that earlier.
+    assert!((2520..=2880).contains(&renewed.unwrap()), "{renewed:?}");
     assert_eq!(life("forge"), ("active".to_owned(), None, None));
     // What leaves endpoints and hosts alone leaves the connection alone.
     home.write("tickets.yaml", &TICKETS.replace("[read]", "[read, write]"));
