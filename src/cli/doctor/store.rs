@@ -112,11 +112,16 @@ fn judge<'p>(
     now: SystemTime,
 ) -> Finding {
     let name = &connection.name;
-    if connection.state != State::Active {
-        return Finding::fail(of, format!("it is {}, so that nothing is lent", state(connection)))
-            .then(renewal(connection));
-    }
     let renew = format!("nexus-sidecar connection set {name} --expires-at TIME, with a new credential");
+    match connection.state {
+        State::Active => {}
+        // The same to whoever looks, before a worker has swept it and after.
+        State::Expired => return Finding::fail(of, "it has expired, so that nothing is lent").then(renew),
+        _ => {
+            let said = format!("it is {}, so that nothing is lent", state(connection));
+            return Finding::fail(of, said).then(renewal(connection));
+        }
+    }
     if let (Some(end), Some(_)) = (connection.expires_at, connection.refresh_at) {
         if end <= now {
             let said = format!("its credentials have ended, and {} tries gave no new ones", connection.refresh_tries);
