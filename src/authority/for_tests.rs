@@ -1,6 +1,7 @@
 //! What tests of several rooms of the Authority begin with: one over a file, whose clock stands
 //! until it is moved, and connections to put into it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,13 +9,36 @@ use super::event::Event;
 use super::rows::ConnectionRow;
 use super::store::StoreError;
 use super::store::for_tests::store_in;
-use super::{Authority, MasterKey, NewConnection};
+use super::{Authority, AuthorityError, MasterKey, NewConnection};
 use crate::config::{AuthorityConfig, KeySource};
 use crate::model::{Binding, ConnectionName, Fields, HostPattern, Secret, Strategy};
 use crate::telemetry::TestClock;
 
 /// The moment at which tests begin, in seconds since 1970.
 pub(super) const START: i64 = 1_800_000_000;
+
+/// A clock that stands at that moment.
+pub(super) fn clock() -> Arc<TestClock> {
+    Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(START.unsigned_abs())))
+}
+
+/// Opens the store of a folder under a key that is this byte over and over, while others are known.
+pub(super) fn opened(
+    folder: &Path,
+    key: u8,
+    others: &[u8],
+    clock: &Arc<TestClock>,
+) -> Result<Authority, AuthorityError> {
+    let config = AuthorityConfig {
+        data_dir: folder.to_owned(),
+        key: KeySource::Passphrase,
+        store: store_in(folder),
+        other_keys: vec![],
+    };
+    let master = |byte| MasterKey::new(Secret::new([byte; 32]));
+    let others: Vec<_> = others.iter().map(|other| master(*other)).collect();
+    Authority::open_also(&config, &master(key), &others, Arc::<TestClock>::clone(clock))
+}
 
 /// An Authority over a file of its own.
 pub(super) struct Fixture {
@@ -25,8 +49,7 @@ pub(super) struct Fixture {
 
 impl Fixture {
     pub(super) fn new() -> Self {
-        let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(START.unsigned_abs())));
-        Self::over(Arc::new(tempfile::tempdir().unwrap()), clock)
+        Self::over(Arc::new(tempfile::tempdir().unwrap()), clock())
     }
 
     /// Another process's handle on the same file, at the same time of day.
@@ -35,14 +58,7 @@ impl Fixture {
     }
 
     fn over(folder: Arc<tempfile::TempDir>, clock: Arc<TestClock>) -> Self {
-        let config = AuthorityConfig {
-            data_dir: folder.path().to_owned(),
-            key: KeySource::Passphrase,
-            store: store_in(folder.path()),
-            other_keys: vec![],
-        };
-        let key = MasterKey::new(Secret::new([7; 32]));
-        let authority = Authority::open(&config, &key, Arc::<TestClock>::clone(&clock)).unwrap();
+        let authority = opened(folder.path(), 7, &[], &clock).unwrap();
         Self { authority, clock, folder }
     }
 

@@ -118,7 +118,7 @@ impl Authority {
     pub fn policy_at(&self, version: u64) -> Result<Option<PolicyVersion>, StoreError> {
         let sql = "SELECT version, document, set_by, at FROM policies WHERE workspace = $1 AND version = $2";
         let values = [self.workspace.as_str().into(), version.cast_signed().into()];
-        self.read(|tx| tx.row(sql, &values)?.as_ref().map(PolicyVersion::read).transpose())
+        self.read(|tx| tx.find(sql, &values, PolicyVersion::read))
     }
 
     /// At most `limit` versions before this one, newest first.
@@ -127,7 +127,7 @@ impl Authority {
             ORDER BY version DESC LIMIT $3";
         let before = i64::try_from(version).unwrap_or(i64::MAX);
         let values = [self.workspace.as_str().into(), before.into(), limit.into()];
-        self.read(|tx| tx.query(sql, &values)?.iter().map(PolicyVersion::read).collect())
+        self.read(|tx| tx.list(sql, &values, PolicyVersion::read))
     }
 }
 
@@ -135,7 +135,7 @@ impl PolicyVersion {
     fn current(tx: &mut dyn Transaction, workspace: &str) -> Result<Option<Self>, StoreError> {
         let sql = "SELECT version, document, set_by, at FROM policies WHERE workspace = $1
             ORDER BY version DESC LIMIT 1";
-        tx.row(sql, &[workspace.into()])?.as_ref().map(Self::read).transpose()
+        tx.find(sql, &[workspace.into()], Self::read)
     }
 
     fn read(row: &Row) -> Result<Self, StoreError> {
@@ -150,15 +150,12 @@ impl PolicyVersion {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
-    use crate::authority::MasterKey;
-    use crate::authority::store::for_tests::store_in;
-    use crate::config::{AuthorityConfig, KeySource};
-    use crate::model::{Secret, Workspace};
-    use crate::telemetry::TestClock;
+
+    use crate::authority::for_tests::{clock, opened};
+
+    use crate::model::Workspace;
 
     const ONE: &str = "version: 1\nrules:\n  - { host: a.test, action: forward }\n";
     const TWO: &str = "version: 1\nrules:\n  - { host: b.test, action: forward }\n";
@@ -166,14 +163,7 @@ mod tests {
     #[test]
     fn a_document_is_a_version_if_a_sidecar_would_take_it() {
         let folder = tempfile::tempdir().unwrap();
-        let config = AuthorityConfig {
-            data_dir: folder.path().to_owned(),
-            key: KeySource::Passphrase,
-            store: store_in(folder.path()),
-            other_keys: vec![],
-        };
-        let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
-        let authority = Authority::open(&config, &MasterKey::new(Secret::new([7; 32])), clock).unwrap();
+        let authority = opened(folder.path(), 7, &[], &clock()).unwrap();
         assert_eq!(authority.policy().unwrap(), None);
         let (one, new) = authority.set_policy(ONE, Some(0)).unwrap();
         assert_eq!((one.version, new, one.set_by.as_str()), (1, true, "command-line"));

@@ -50,7 +50,7 @@ impl Authority {
             search.connection.as_deref().unwrap_or_default().into(),
             search.limit.into(),
         ];
-        self.read(|tx| tx.query(sql, &values)?.iter().map(Recorded::read).collect())
+        self.read(|tx| tx.list(sql, &values, Recorded::read))
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 
 use super::*;
-use crate::authority::store::for_tests::{edit, store_in};
-use crate::config::KeySource;
+use crate::authority::for_tests::{clock, opened};
+use crate::authority::store::for_tests::edit;
 use crate::lease::{Ask, FieldError, LendError, Loan};
 use crate::model::{Binding, ConnectionName, Fields, Host, HostPattern, Secret, Strategy, Workspace};
 use crate::telemetry::TestClock;
@@ -13,14 +13,8 @@ use crate::telemetry::TestClock;
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 
 pub(super) fn open_with(folder: &Path, key: u8) -> Result<(Authority, Arc<TestClock>), AuthorityError> {
-    let config = AuthorityConfig {
-        data_dir: folder.to_owned(),
-        key: KeySource::Passphrase,
-        store: store_in(folder),
-        other_keys: vec![],
-    };
-    let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + NOW));
-    Authority::open(&config, &MasterKey::new(Secret::new([key; 32])), clock.clone()).map(|opened| (opened, clock))
+    let clock = clock();
+    opened(folder, key, &[], &clock).map(|opened| (opened, clock))
 }
 
 pub(super) fn open(folder: &Path) -> Authority {

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::Subcommand;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::failure::{Failure, finish};
+use super::output::moment;
 use super::{harden, start, store};
 use crate::authority::{AccessError, Authority};
 use crate::model::Workspace;
@@ -112,11 +111,6 @@ fn refused(error: &AccessError) -> Failure {
         }
         _ => Failure::because(error),
     }
-}
-
-fn moment(time: SystemTime) -> String {
-    let time = OffsetDateTime::from(time);
-    time.replace_nanosecond(0).unwrap_or(time).format(&Rfc3339).unwrap_or_else(|_| "-".to_owned())
 }
 
 fn moment_or_dash(time: Option<SystemTime>) -> String {

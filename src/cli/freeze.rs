@@ -5,11 +5,9 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use serde_json::json;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::failure::{Failure, finish};
-use super::output::print;
+use super::output::{moment, print};
 use super::{harden, revoke, start};
 use crate::authority::{Authority, Freeze, StoreError};
 use crate::model::Workspace;
@@ -93,10 +91,6 @@ fn said(freeze: Freeze) -> String {
 /// What a listing says of a frozen store.
 pub(super) fn notice(since: SystemTime) -> String {
     format!("frozen since {}: nothing is lent until nexus-sidecar unfreeze", moment(since))
-}
-
-fn moment(time: SystemTime) -> String {
-    OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_else(|_| "-".to_owned())
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
-use super::Loan;
 use super::deadline::Deadline;
-use crate::model::{Bindings, Cause, Code, Fields, Host, HostPattern, Refusal, Strategy};
+use super::{LendError, Loan};
+use crate::model::{Bindings, Fields, Host, HostPattern, Refusal, Strategy};
 use crate::policy::{Grant, Permit};
 use crate::telemetry::Clock;
 
@@ -89,9 +89,8 @@ impl Lease {
         match shared.contract.strategy_for(host) {
             Some(strategy) => Ok(Self { strategy: Arc::clone(strategy), grant, shared }),
             None => {
-                let message = format!("the connection \"{}\" is not bound to the host {host}", grant.connection());
-                let refusal = Refusal::new(Code::PolicyDenied, message).with_rule(&**grant.terms().rule());
-                Err(refusal.with_cause(Cause::Unbound))
+                let unbound = LendError::Unbound { name: grant.connection().clone(), host: host.clone() };
+                Err(Refusal::from(unbound).with_rule(&**grant.terms().rule()))
             }
         }
     }

@@ -208,7 +208,10 @@ impl From<LendError> for Refusal {
                 Code::AuthorityUnavailable,
                 "nothing is lent for now: an operator has frozen every connection".to_owned(),
             ),
-            LendError::Unbound { .. } => return Self::new(Code::PolicyDenied, log).with_cause(Cause::Unbound),
+            LendError::Unbound { name, host } => {
+                let message = format!("the connection \"{name}\" is not bound to the host {host}");
+                return Self::new(Code::PolicyDenied, message).with_cause(Cause::Unbound);
+            }
             LendError::Unusable { name, .. } => {
                 (Code::CredentialUnusable, format!("the credentials of the connection \"{name}\" cannot be used"))
             }
@@ -242,7 +245,7 @@ mod tests {
         ] {
             let refusal = Refusal::from(error);
             assert_eq!(refusal.code(), code);
-            assert!(refusal.message().contains("github"), "{}", refusal.message());
+            assert!(refusal.message().contains("\"github\""), "{}", refusal.message());
         }
         let missing = Refusal::from(LendError::NotFound(name()));
         assert_eq!(missing.message(), "no connection \"github\": run nexus-sidecar connection add github");

@@ -14,6 +14,7 @@ mod fields;
 mod headers;
 mod host;
 mod host_pattern;
+mod json;
 mod path;
 mod query;
 mod readings;
@@ -36,6 +37,7 @@ pub use headers::{
 };
 pub use host::{Host, HostError};
 pub use host_pattern::HostPattern;
+pub use json::strict_json;
 pub use path::{Path, PathError};
 pub use query::{Query, decode_form, encode_form};
 pub use refusal::Refusal;

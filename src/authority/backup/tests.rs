@@ -1,23 +1,13 @@
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::authority::store::for_tests::{on_file, store_in};
-use crate::authority::{MasterKey, NewConnection};
-use crate::config::{AuthorityConfig, KeySource};
+use crate::authority::NewConnection;
+use crate::authority::for_tests::{clock, opened};
+use crate::authority::store::for_tests::on_file;
 use crate::model::{Binding, ConnectionName, Fields, HostPattern, Strategy};
-use crate::telemetry::TestClock;
 
 fn open(folder: &Path, key: u8) -> Authority {
-    let config = AuthorityConfig {
-        data_dir: folder.to_owned(),
-        key: KeySource::Passphrase,
-        store: store_in(folder),
-        other_keys: vec![],
-    };
-    let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
-    Authority::open(&config, &MasterKey::new(Secret::new([key; 32])), clock).unwrap()
+    opened(folder, key, &[], &clock()).unwrap()
 }
 
 fn filled(folder: &Path) -> Authority {

@@ -5,23 +5,16 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::authority::store::for_tests::store_in;
-use crate::authority::{Changed, Granted, MasterKey, NewConnection, event::Event};
-use crate::config::{AuthorityConfig, KeySource};
+use crate::authority::for_tests::{clock, opened};
+use crate::authority::{Changed, Granted, NewConnection, event::Event};
 use crate::model::{Binding, ConnectionName, Fields, HostPattern, Strategy};
 use crate::telemetry::{Clock as _, TestClock};
 
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 
 fn open(folder: &Path) -> (Authority, Arc<TestClock>) {
-    let config = AuthorityConfig {
-        data_dir: folder.to_owned(),
-        key: KeySource::Passphrase,
-        store: store_in(folder),
-        other_keys: vec![],
-    };
-    let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + NOW));
-    (Authority::open(&config, &MasterKey::new(Secret::new([7; 32])), clock.clone()).unwrap(), clock)
+    let clock = clock();
+    (opened(folder, 7, &[], &clock).unwrap(), clock)
 }
 
 fn connection(authority: &Authority, name: &str) -> String {

@@ -1,23 +1,11 @@
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
 use super::*;
-use crate::authority::MasterKey;
+use crate::authority::for_tests::{clock, opened};
 use crate::authority::record::Record;
-use crate::authority::store::for_tests::{edit, store_in};
-use crate::config::{AuthorityConfig, KeySource};
-use crate::telemetry::TestClock;
+use crate::authority::store::for_tests::edit;
 
 fn fixture() -> (tempfile::TempDir, Authority) {
     let folder = tempfile::tempdir().unwrap();
-    let config = AuthorityConfig {
-        data_dir: folder.path().to_owned(),
-        key: KeySource::Passphrase,
-        store: store_in(folder.path()),
-        other_keys: vec![],
-    };
-    let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
-    let authority = Authority::open(&config, &MasterKey::new(Secret::new([7; 32])), clock).unwrap();
+    let authority = opened(folder.path(), 7, &[], &clock()).unwrap();
     for number in 0..5 {
         say(&authority, number);
     }

@@ -38,7 +38,7 @@ impl Due {
                 at: row.int(3)?,
             })
         };
-        tx.query(sql, &[now.into(), limit.into()])?.iter().map(due).collect()
+        tx.list(sql, &[now.into(), limit.into()], due)
     }
 }
 

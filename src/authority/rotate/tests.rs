@@ -1,25 +1,13 @@
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::authority::store::for_tests::{edit, store_in};
-use crate::authority::{MasterKey, NewConnection};
-use crate::config::{AuthorityConfig, KeySource};
+use crate::authority::NewConnection;
+use crate::authority::for_tests::{clock, opened};
+use crate::authority::store::for_tests::edit;
 use crate::model::{Binding, ConnectionName, Fields, HostPattern, Secret, Strategy};
-use crate::telemetry::TestClock;
 
 fn open(folder: &Path, key: u8, others: &[u8]) -> Result<Authority, AuthorityError> {
-    let config = AuthorityConfig {
-        data_dir: folder.to_owned(),
-        key: KeySource::Passphrase,
-        store: store_in(folder),
-        other_keys: vec![],
-    };
-    let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
-    let master = |byte| MasterKey::new(Secret::new([byte; 32]));
-    let others: Vec<_> = others.iter().map(|other| master(*other)).collect();
-    Authority::open_also(&config, &master(key), &others, clock)
+    opened(folder, key, others, &clock())
 }
 
 fn name(number: usize) -> ConnectionName {

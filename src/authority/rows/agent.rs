@@ -17,7 +17,7 @@ impl AgentRow {
         name: &str,
     ) -> Result<Option<Self>, StoreError> {
         let sql = "SELECT name, created_at, revoked_at FROM agents WHERE workspace = $1 AND name = $2";
-        tx.row(sql, &[workspace.into(), name.into()])?.as_ref().map(Self::read).transpose()
+        tx.find(sql, &[workspace.into(), name.into()], Self::read)
     }
 
     /// Finds an agent, and keeps every other writer from it until the end of the transaction.
@@ -27,7 +27,7 @@ impl AgentRow {
         name: &str,
     ) -> Result<Option<Self>, StoreError> {
         let sql = "SELECT name, created_at, revoked_at FROM agents WHERE workspace = $1 AND name = $2 FOR UPDATE";
-        tx.row(sql, &[workspace.into(), name.into()])?.as_ref().map(Self::read).transpose()
+        tx.find(sql, &[workspace.into(), name.into()], Self::read)
     }
 
     /// At most `limit` agents of a workspace whose names come after this one, by name.
@@ -39,7 +39,7 @@ impl AgentRow {
     ) -> Result<Vec<Self>, StoreError> {
         let sql = "SELECT name, created_at, revoked_at FROM agents
             WHERE workspace = $1 AND name > $2 ORDER BY name LIMIT $3";
-        tx.query(sql, &[workspace.into(), after.into(), limit.into()])?.iter().map(Self::read).collect()
+        tx.list(sql, &[workspace.into(), after.into(), limit.into()], Self::read)
     }
 
     /// Adds an agent, or takes a revoked one in again; tells whether there was none alive.

@@ -202,7 +202,7 @@ impl ConnectionRow {
     ) -> Result<Option<Self>, StoreError> {
         let sql =
             concat!("SELECT ", columns!(), " FROM connections WHERE workspace = $1 AND user_id = '' AND name = $2");
-        tx.row(sql, &[workspace.into(), name.into()])?.as_ref().map(Self::read).transpose()
+        tx.find(sql, &[workspace.into(), name.into()], Self::read)
     }
 
     /// Finds a connection by its id or its name, and keeps every other writer from it until the end
@@ -225,7 +225,7 @@ impl ConnectionRow {
     /// Finds a connection of any workspace by its id, and keeps every other writer from it.
     pub(in crate::authority) fn any(tx: &mut dyn Transaction, id: &str) -> Result<Option<Self>, StoreError> {
         let sql = concat!("SELECT ", columns!(), " FROM connections WHERE id = $1 FOR UPDATE");
-        tx.row(sql, &[id.into()])?.as_ref().map(Self::read).transpose()
+        tx.find(sql, &[id.into()], Self::read)
     }
 
     /// At most `limit` connections of a workspace, or of one provider in it, whose ids come after
@@ -267,7 +267,7 @@ impl ConnectionRow {
             " FROM connections WHERE revocation = 'pending' AND revocation_at <= $1
                AND (claimed_until IS NULL OR claimed_until <= $1) ORDER BY revocation_at LIMIT $2 FOR UPDATE"
         );
-        tx.query(sql, &[now.into(), limit.into()])?.iter().map(Self::read).collect()
+        tx.list(sql, &[now.into(), limit.into()], Self::read)
     }
 
     /// Finds each of these by its id or, failing that, by its name: `(workspace, id or name)`.
@@ -297,7 +297,7 @@ impl ConnectionRow {
     ) -> Result<Vec<Self>, StoreError> {
         let sql =
             concat!("SELECT ", columns!(), " FROM connections WHERE workspace = $1 AND provider = $2 ORDER BY id");
-        tx.query(sql, &[workspace.into(), provider.into()])?.iter().map(Self::read).collect()
+        tx.list(sql, &[workspace.into(), provider.into()], Self::read)
     }
 
     /// Finds a connection by its id.
@@ -307,7 +307,7 @@ impl ConnectionRow {
         id: &str,
     ) -> Result<Option<Self>, StoreError> {
         let sql = concat!("SELECT ", columns!(), " FROM connections WHERE workspace = $1 AND id = $2");
-        tx.row(sql, &[workspace.into(), id.into()])?.as_ref().map(Self::read).transpose()
+        tx.find(sql, &[workspace.into(), id.into()], Self::read)
     }
 
     /// Claims an active connection that is due to be renewed and that nobody holds; none where that is
@@ -328,7 +328,7 @@ impl ConnectionRow {
             columns!()
         );
         let values: [Value; 5] = [by.into(), until.into(), workspace.into(), id.into(), now.into()];
-        tx.row(sql, &values)?.as_ref().map(Self::read).transpose()
+        tx.find(sql, &values, Self::read)
     }
 
     /// At most `limit` connections of a workspace that come after this name and id, in that order.
@@ -345,7 +345,7 @@ impl ConnectionRow {
         );
         let (name, id) = after;
         let values = [workspace.into(), name.into(), name.into(), id.into(), limit.into()];
-        tx.query(sql, &values)?.iter().map(Self::read).collect()
+        tx.list(sql, &values, Self::read)
     }
 
     /// Every connection of a workspace, by name.

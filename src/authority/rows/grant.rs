@@ -51,7 +51,7 @@ impl GrantRow {
             ORDER BY grants.agent, grants.connection LIMIT $5";
         let (agent, connection) = after;
         let values = [workspace.into(), agent.into(), agent.into(), connection.into(), limit.into()];
-        tx.query(sql, &values)?.iter().map(Self::read).collect()
+        tx.list(sql, &values, Self::read)
     }
 
     fn read(row: &Row) -> Result<Self, StoreError> {

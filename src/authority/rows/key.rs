@@ -26,7 +26,7 @@ impl KeyRow {
     /// Finds the key of a hash, whatever its workspace.
     pub(in crate::authority) fn by_hash(tx: &mut dyn Transaction, hash: &[u8]) -> Result<Option<Self>, StoreError> {
         let sql = concat!("SELECT ", columns!(), " FROM keys WHERE hash = $1");
-        tx.row(sql, &[hash.into()])?.as_ref().map(Self::read).transpose()
+        tx.find(sql, &[hash.into()], Self::read)
     }
 
     /// Finds a key of a workspace by its id.
@@ -36,7 +36,7 @@ impl KeyRow {
         id: &str,
     ) -> Result<Option<Self>, StoreError> {
         let sql = concat!("SELECT ", columns!(), " FROM keys WHERE workspace = $1 AND id = $2");
-        tx.row(sql, &[workspace.into(), id.into()])?.as_ref().map(Self::read).transpose()
+        tx.find(sql, &[workspace.into(), id.into()], Self::read)
     }
 
     /// At most `limit` keys of a workspace whose ids come after this one, by id.
@@ -47,7 +47,7 @@ impl KeyRow {
         limit: i64,
     ) -> Result<Vec<Self>, StoreError> {
         let sql = concat!("SELECT ", columns!(), " FROM keys WHERE workspace = $1 AND id > $2 ORDER BY id LIMIT $3");
-        tx.query(sql, &[workspace.into(), after.into(), limit.into()])?.iter().map(Self::read).collect()
+        tx.list(sql, &[workspace.into(), after.into(), limit.into()], Self::read)
     }
 
     /// Tells whether there is a key of any workspace, alive or not.

@@ -58,7 +58,7 @@ impl ProviderRow {
     ) -> Result<Option<Self>, StoreError> {
         let sql =
             concat!("SELECT ", columns!(), " FROM providers WHERE workspace = $1 AND id = $2 AND deleted_at IS NULL");
-        tx.row(sql, &[workspace.into(), id.into()])?.as_ref().map(Self::read).transpose()
+        tx.find(sql, &[workspace.into(), id.into()], Self::read)
     }
 
     /// Finds one by its id, whether or not it was deleted.
@@ -68,7 +68,7 @@ impl ProviderRow {
         id: &str,
     ) -> Result<Option<Self>, StoreError> {
         let sql = concat!("SELECT ", columns!(), " FROM providers WHERE workspace = $1 AND id = $2");
-        tx.row(sql, &[workspace.into(), id.into()])?.as_ref().map(Self::read).transpose()
+        tx.find(sql, &[workspace.into(), id.into()], Self::read)
     }
 
     /// Finds one that was not deleted by its name.
@@ -79,7 +79,7 @@ impl ProviderRow {
     ) -> Result<Option<Self>, StoreError> {
         let sql =
             concat!("SELECT ", columns!(), " FROM providers WHERE workspace = $1 AND name = $2 AND deleted_at IS NULL");
-        tx.row(sql, &[workspace.into(), name.into()])?.as_ref().map(Self::read).transpose()
+        tx.find(sql, &[workspace.into(), name.into()], Self::read)
     }
 
     /// Finds one by its id, and keeps every other writer from it until the end of the transaction.
@@ -93,14 +93,14 @@ impl ProviderRow {
             columns!(),
             " FROM providers WHERE workspace = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE"
         );
-        tx.row(sql, &[workspace.into(), id.into()])?.as_ref().map(Self::read).transpose()
+        tx.find(sql, &[workspace.into(), id.into()], Self::read)
     }
 
     /// Finds one of any workspace by its id, whether or not it was deleted, and keeps every other writer
     /// from it.
     pub(in crate::authority) fn lock_any(tx: &mut dyn Transaction, id: &str) -> Result<Option<Self>, StoreError> {
         let sql = concat!("SELECT ", columns!(), " FROM providers WHERE id = $1 FOR UPDATE");
-        tx.row(sql, &[id.into()])?.as_ref().map(Self::read).transpose()
+        tx.find(sql, &[id.into()], Self::read)
     }
 
     /// At most `limit` of those that were not deleted, whose names come after this one, by name.
@@ -115,7 +115,7 @@ impl ProviderRow {
             columns!(),
             " FROM providers WHERE workspace = $1 AND name > $2 AND deleted_at IS NULL ORDER BY name LIMIT $3"
         );
-        tx.query(sql, &[workspace.into(), after.into(), limit.into()])?.iter().map(Self::read).collect()
+        tx.list(sql, &[workspace.into(), after.into(), limit.into()], Self::read)
     }
 
     /// Writes a new one; tells whether its name was free.

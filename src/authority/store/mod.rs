@@ -92,6 +92,26 @@ pub(super) trait Transaction {
 }
 
 impl dyn Transaction + '_ {
+    /// The first row, if there is one, as what it is read as.
+    pub(in crate::authority) fn find<T>(
+        &mut self,
+        sql: &'static str,
+        values: &[Value],
+        read: impl FnOnce(&Row) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        self.row(sql, values)?.as_ref().map(read).transpose()
+    }
+
+    /// Every row, as what each is read as.
+    pub(in crate::authority) fn list<T>(
+        &mut self,
+        sql: &'static str,
+        values: &[Value],
+        read: impl Fn(&Row) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.query(sql, values)?.iter().map(read).collect()
+    }
+
     /// The only row, if there is one.
     pub(in crate::authority) fn row(&mut self, sql: &'static str, values: &[Value]) -> Result<Option<Row>, StoreError> {
         Ok(self.query(sql, values)?.into_iter().next())

@@ -1,13 +1,9 @@
 //! How connections are shown: names, hosts, settings and versions; never a value.
 
-use std::time::SystemTime;
-
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::authority::{Connection, Revocation};
-use crate::cli::output::columns;
+use crate::cli::output::{columns, moment};
 use crate::cli::revoke::told;
 use crate::config::Provider;
 use crate::model::Binding;
@@ -166,13 +162,9 @@ fn plain(value: &Value) -> String {
     }
 }
 
-fn moment(time: SystemTime) -> String {
-    OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_else(|_| "-".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
     use crate::authority::State;

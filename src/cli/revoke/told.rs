@@ -1,14 +1,13 @@
 //! How far a revocation has come at the provider: waited for, and said.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::app;
 use crate::authority::{Authority, Ended, Revocation, Revoked};
 use crate::cli::failure::Failure;
+use crate::cli::output::moment;
 use crate::cli::start;
 use crate::config::Config;
 
@@ -59,12 +58,10 @@ pub(in crate::cli) fn until(revocation: &Revocation) -> Option<String> {
     }
 }
 
-fn moment(time: SystemTime) -> String {
-    OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_else(|_| "-".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]

@@ -33,9 +33,9 @@ use super::problem::{Problem, Surface};
 use super::sse::{self, Event};
 use super::{Service, ServiceGround, Waits, table};
 use crate::authority::access::{ApiKey, Denied, Presented, Principal, Scope};
-use crate::authority::store::for_tests::store_in;
-use crate::authority::{Authority, MasterKey, StoreError};
-use crate::config::{AuthorityConfig, KeySource, ServiceConfig};
+use crate::authority::for_tests::{clock, opened};
+use crate::authority::{Authority, StoreError};
+use crate::config::ServiceConfig;
 use crate::model::{Secret, Workspace};
 use crate::telemetry::TestClock;
 
@@ -199,14 +199,8 @@ async fn serve() -> Served {
 
 async fn serve_with(config: ServiceConfig, waits: Waits) -> Served {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
-    let store = AuthorityConfig {
-        data_dir: folder.path().join("data"),
-        key: KeySource::Passphrase,
-        store: store_in(folder.path()),
-        other_keys: vec![],
-    };
-    let authority = Authority::open(&store, &MasterKey::new(Secret::new([7; 32])), clock.clone()).unwrap();
+    let clock = clock();
+    let authority = opened(&folder.path().join("data"), 7, &[], &clock).unwrap();
     serve_over(folder, clock, authority, config, waits)
 }
 

@@ -40,14 +40,8 @@ fn tokens(access: &str) -> Tokens {
 /// An Authority whose connection `TAKEN` can be refreshed, by an issuer that answers this.
 async fn issuing(answers: Vec<Result<Tokens, RefreshError>>, change: impl Fn(&mut ConnectionRow)) -> Served {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
-    let store = AuthorityConfig {
-        data_dir: folder.path().join("data"),
-        key: KeySource::Passphrase,
-        store: store_in(folder.path()),
-        other_keys: vec![],
-    };
-    let authority = Authority::open(&store, &MasterKey::new(Secret::new([7; 32])), clock.clone()).unwrap();
+    let clock = clock();
+    let authority = opened(&folder.path().join("data"), 7, &[], &clock).unwrap();
     let script: Arc<dyn Issuer> = Arc::new(Script(Mutex::new(answers.into())));
     let authority = Authority { issuer: Some(script), ..authority };
     let served = serve_over(folder, clock, authority, config(), Waits::default());

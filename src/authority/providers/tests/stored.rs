@@ -1,33 +1,22 @@
 //! Providers over the store: what is kept, what is refused, and what becomes of connections.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
 
 use super::{oauth, read, with};
+use crate::authority::for_tests::{clock, opened};
 use crate::authority::providers::registered::Client;
 use crate::authority::rows::ConnectionRow;
-use crate::authority::store::for_tests::store_in;
 use crate::authority::{
-    Authority, ConnectionError, MasterKey, NewConnection, Plan, Profile, ProviderError, Registered, State, Step,
+    Authority, ConnectionError, NewConnection, Plan, Profile, ProviderError, Registered, State, Step,
 };
-use crate::config::{AuthorityConfig, KeySource};
 use crate::model::{ConnectionName, Fields, Secret};
-use crate::telemetry::TestClock;
 
 const NOW: i64 = 1_800_000_000;
 
 fn open(folder: &Path) -> Authority {
-    let config = AuthorityConfig {
-        data_dir: folder.to_owned(),
-        key: KeySource::Passphrase,
-        store: store_in(folder),
-        other_keys: vec![],
-    };
-    let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.unsigned_abs())));
-    Authority::open(&config, &MasterKey::new(Secret::new([7; 32])), clock).unwrap()
+    opened(folder, 7, &[], &clock()).unwrap()
 }
 
 fn profile(value: Value) -> Profile {
