@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 use crate::proxy::Pipeline;
 
@@ -18,26 +19,31 @@ pub(super) async fn chores(pipeline: Arc<Pipeline>) {
     }
 }
 
-/// Follows the source's changes and closes what uses a connection that is gone.
-pub(super) async fn revocations(pipeline: Arc<Pipeline>) {
-    let mut changes = pipeline.leases.changes();
+/// Follows the changes of every source and closes what uses a connection that is gone; and what its
+/// source has to be listened to for.
+pub(super) async fn sources(pipeline: Arc<Pipeline>) {
+    let mut all = JoinSet::new();
+    for source in pipeline.leases.sources() {
+        all.spawn(revocations(Arc::clone(&pipeline), source.lender.changes()));
+        all.spawn(gone(Arc::clone(&pipeline), source.lender.changes()));
+        let lender = Arc::clone(&source.lender);
+        all.spawn(async move { lender.follow().await });
+    }
+    while all.join_next().await.is_some() {}
+}
+
+async fn revocations(pipeline: Arc<Pipeline>, mut changes: watch::Receiver<u64>) {
     while changes.changed().await.is_ok() {
         pipeline.close_revoked().await;
     }
 }
 
-/// Follows the same changes and closes at once what needs no question, so that no slow answer
-/// about one connection keeps another open.
-pub(super) async fn gone(pipeline: Arc<Pipeline>) {
-    let mut changes = pipeline.leases.changes();
+/// Closes at once what needs no question, so that no slow answer about one connection keeps
+/// another open.
+async fn gone(pipeline: Arc<Pipeline>, mut changes: watch::Receiver<u64>) {
     while changes.changed().await.is_ok() {
         pipeline.close_gone();
     }
-}
-
-/// Listens to the source, if it has something to say by itself.
-pub(super) async fn source(pipeline: Arc<Pipeline>) {
-    pipeline.leases.follow().await;
 }
 
 /// Stops accepting, lets what is alive end, and closes the rest once `timeouts.drain` is over.

@@ -9,6 +9,7 @@ mod drain;
 mod pushed;
 mod reload;
 mod remote;
+mod sources;
 mod who;
 
 use std::future::Future;
@@ -24,12 +25,13 @@ pub use self::calls::caller;
 pub use self::pushed::{KeptPolicy, PushedError, PushedPolicy, Start, document_of};
 pub use self::reload::Reloader;
 pub use self::remote::{RemoteError, remote_source};
+pub use self::sources::{Opened, add_sources};
 pub use self::who::{Who, policy_of_call};
 use crate::audit::Audit;
 use crate::config::{AuditMode, Config, Problems, SetName};
 use crate::dial::{DialSettings, Dialer};
 use crate::identity::Gate;
-use crate::lease::{LeaseSource, Leases};
+use crate::lease::{Leases, Sources};
 use crate::policy::Policy;
 use crate::proxy::admin::{AdminState, Surface};
 use crate::proxy::{Front, OnRefusal, Pipeline, PipelineParts};
@@ -47,7 +49,7 @@ pub struct Parts {
     /// Our CA.
     pub ca: Ca,
     /// Where credentials come from.
-    pub source: Arc<dyn LeaseSource>,
+    pub sources: Sources,
     /// The log.
     pub audit: Audit,
     /// Counters.
@@ -149,7 +151,7 @@ pub async fn bind(parts: Parts) -> Result<Bound, AppError> {
 /// Puts the parts together on a ground that was opened for their configuration. Called on the
 /// runtime that is to serve: the sockets are registered there.
 pub fn bind_on(ground: Ground, parts: Parts) -> Result<Bound, AppError> {
-    let Parts { config, policy, gate, ca, source, audit, metrics, clock, on_refusal } = parts;
+    let Parts { config, policy, gate, ca, sources, audit, metrics, clock, on_refusal } = parts;
     let roots = Arc::new(ground.roots.excluding(&ca)?);
     let (proxy, admin, health) = (Sockets::of(ground.proxy)?, Sockets::of(ground.admin)?, Sockets::of(ground.health)?);
     let settings = DialSettings { hosts: config.upstream.hosts.clone(), timeout: config.timeouts.connect };
@@ -158,7 +160,7 @@ pub fn bind_on(ground: Ground, parts: Parts) -> Result<Bound, AppError> {
     dialer.forbid(&own);
     let leaves = Arc::new(Leaves::new(ca, config.limits.leaves)?);
     let audit_mode = config.audit.mode;
-    let leases = Leases::new(source, config.connections.clone(), config.timeouts.lease, Arc::clone(&clock));
+    let leases = Leases::new(sources, config.timeouts.lease, Arc::clone(&clock));
     let pipeline = Arc::new(Pipeline::new(PipelineParts {
         policy,
         gate,
@@ -238,17 +240,13 @@ impl Bound {
         }
         drop(front);
         let chores = tokio::spawn(drain::chores(Arc::clone(&self.pipeline)));
-        let revocations = tokio::spawn(drain::revocations(Arc::clone(&self.pipeline)));
-        let gone = tokio::spawn(drain::gone(Arc::clone(&self.pipeline)));
-        let source = tokio::spawn(drain::source(Arc::clone(&self.pipeline)));
+        let sources = tokio::spawn(drain::sources(Arc::clone(&self.pipeline)));
         shutdown.await;
         ready.store(false, Ordering::Release);
         drain::drain(&self.pipeline, &stop, all_gone).await;
         end.send_replace(true);
         chores.abort();
-        revocations.abort();
-        gone.abort();
-        source.abort();
+        sources.abort();
     }
 
     fn admin_state(&self, ready: &Arc<AtomicBool>) -> AdminState {
@@ -278,8 +276,10 @@ impl Bound {
                     "alive": { "requests": requests, "tunnels": tunnels },
                     "audit": { "mode": mode },
                 });
-                if let Some(source) = pipeline.leases.source_status() {
-                    status["source"] = source;
+                let sources = pipeline.leases.sources().filter_map(|source| source.lender.status());
+                let sources: Vec<_> = sources.collect();
+                if !sources.is_empty() {
+                    status["sources"] = sources.into();
                 }
                 status
             }),

@@ -1,5 +1,6 @@
 //! The Authority service as a part: its source, and the policy that it hands out.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{Config, RemoteConfig, secret_line};
@@ -36,11 +37,16 @@ pub fn remote_source(
 ) -> Result<Arc<NexusSource>, RemoteError> {
     let failed = |source| RemoteError::Key { name: remote.name.clone(), file: remote.bearer_file.clone(), source };
     secret_line(&remote.bearer_file).map_err(failed)?;
-    let roots = match &remote.ca_file {
+    let dialer = dialer(config, remote.ca_file.as_deref())?;
+    Ok(Arc::new(NexusSource::new(remote, dialer, config.timeouts.lease, clock)))
+}
+
+/// The way to a source: its certificate leads to those of its own file, or else to the system's.
+pub(super) fn dialer(config: &Config, ca_file: Option<&Path>) -> Result<Arc<Dialer>, RootsError> {
+    let roots = match ca_file {
         Some(file) => Roots::of_file(file)?,
         None => Roots::load(&config.upstream.ca_files)?,
     };
     let settings = DialSettings { hosts: config.upstream.hosts.clone(), timeout: config.timeouts.connect };
-    let dialer = Arc::new(Dialer::new(settings, Arc::new(roots)));
-    Ok(Arc::new(NexusSource::new(remote, dialer, config.timeouts.lease, clock)))
+    Ok(Arc::new(Dialer::new(settings, Arc::new(roots))))
 }

@@ -11,7 +11,7 @@ use super::recorder::{Recorder, Task, Work};
 use super::rows::{ConnectionRow, State};
 use super::store::{Store, StoreError, Value};
 use super::vault::Vault;
-use crate::lease::{Ask, Asked, LeaseSource, LendError, Loan};
+use crate::lease::{Ask, Asked, Borrowed, LeaseSource, LendError, Loan};
 use crate::model::{ConnectionName, Host, Workspace};
 use crate::telemetry::Clock;
 
@@ -127,8 +127,10 @@ impl Lend {
         {
             return Err(LendError::Unbound { name: name.clone(), host: host.clone() });
         }
+        let refreshable = seen.row.refresh_at.is_some();
         let ConnectionRow { id, name, owned, version, expires_at, .. } = seen.row;
-        let mut loan = Loan { id: id.into(), version, bindings, credentials, expires_at: expires_at.map(time) };
+        let expires_at = expires_at.map(time);
+        let mut loan = Loan { id: id.into(), version, bindings, credentials, expires_at, refreshable };
         loan.keep_what_is_used();
         Ok(Lending { loan, name, owned, event: seen.event })
     }
@@ -213,10 +215,10 @@ impl EmbeddedSource {
 }
 
 impl LeaseSource for EmbeddedSource {
-    fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Loan> {
-        let Ask { workspace, agent, connection, host } = ask.clone();
+    fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Borrowed> {
+        let Ask { workspace, agent, connection, host, .. } = ask.clone();
         let wanted = Wanted { workspace, agent: Some(agent), connection, host: Some(host) };
-        Box::pin(async { Ok(self.desk.lend(Actor::Embedded, wanted, Rule::Any).await?.loan) })
+        Box::pin(async { Ok(self.desk.lend(Actor::Embedded, wanted, Rule::Any).await?.loan.into()) })
     }
 
     fn still_there<'a>(&'a self, connection: &'a ConnectionName, id: &'a str) -> Asked<'a, bool> {

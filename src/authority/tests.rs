@@ -45,7 +45,9 @@ pub(super) fn bearer(named: &str, token: &str) -> NewConnection {
 
 pub(super) async fn lend(source: &dyn LeaseSource, named: &str) -> Result<Loan, LendError> {
     let host = Host::parse("api.example.com").unwrap();
-    source.lend(&Ask { workspace: Workspace::local(), agent: "bot".into(), connection: name(named), host }).await
+    let (workspace, agent, connection) = (Workspace::local(), "bot".into(), name(named));
+    let ask = Ask { workspace, agent, connection, host, scope: None, held: None };
+    source.lend(&ask).await.map(|borrowed| borrowed.loan().unwrap())
 }
 
 fn token(loan: &Loan) -> String {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use clap::Subcommand;
 
 use super::failure::{Failure, finish};
-use super::output::moment;
+use super::moment::moment;
 use super::{harden, start, store};
 use crate::authority::{AccessError, Authority};
 use crate::model::Workspace;

@@ -338,11 +338,12 @@ fn open(config: &Config) -> Result<Authority, Failure> {
 /// Refuses to keep connections in a store that this configuration borrows nothing from.
 fn is_here(config: &Config) -> Result<(), Failure> {
     match &config.remote {
-        None => Ok(()),
+        _ if config.is_embedded() => Ok(()),
         Some(remote) => {
             let (name, place) = (&remote.name, remote.url.destination());
             Err(Failure::usage(format!("the connections of the source {name} are kept by the Authority at {place}")))
         }
+        None => Err(Failure::usage("none of `sources` is `embedded`: no connection is kept here")),
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use serde_json::json;
 
 use super::failure::{Failure, finish};
-use super::output::{moment, print};
+use super::moment::moment;
+use super::output::print;
 use super::{harden, revoke, start};
 use crate::authority::{Authority, Freeze, StoreError};
 use crate::model::Workspace;

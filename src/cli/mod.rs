@@ -31,6 +31,8 @@ mod harden;
 mod help;
 mod input;
 mod man;
+#[cfg(feature = "authority")]
+mod moment;
 mod output;
 mod policy;
 mod provider;

@@ -1,11 +1,8 @@
 //! Standard output, as every command writes to it.
 
 use std::io::{self, Write};
-use std::time::SystemTime;
 
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::failure::Failure;
 
@@ -23,13 +20,6 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 pub(super) fn print_json(value: &Value) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::because(&error))?;
     print(&format!("{text}\n"))
-}
-
-/// A moment as listings and JSON say it: RFC 3339, UTC, whole seconds.
-#[cfg(feature = "authority")]
-pub(super) fn moment(time: SystemTime) -> String {
-    let time = OffsetDateTime::from(time);
-    time.replace_nanosecond(0).unwrap_or(time).format(&Rfc3339).unwrap_or_else(|_| "-".to_owned())
 }
 
 /// Lines up cells in columns, two blanks between them; nothing stands behind the last.

@@ -12,7 +12,7 @@ use crate::app::{self, Bound, Ground, Parts, PushedPolicy, Reloader};
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::identity::Gate;
-use crate::lease::{LeaseSource, NexusSource};
+use crate::lease::{LeaseSource, NexusSource, Sources};
 use crate::policy::Policy;
 use crate::telemetry::{Clock, Metrics, SystemClock};
 use crate::tls::{Ca, CaError};
@@ -56,20 +56,18 @@ fn execute(args: &Args) -> Result<ExitCode, Failure> {
     let remote = remote::source(&config, &clock)?;
     let (policy, pushed) = policy(&config, remote.as_ref())?;
     let ground = start::ground(&config)?;
-    let (source, ca, renew) = match remote {
-        Some(remote) => {
-            let (ca, renew) = kept_ca(&config, &clock)?;
-            (remote as Arc<dyn LeaseSource>, ca, renew)
-        }
-        None => authority(&config, Some(&ground), &clock)?,
+    let (embedded, ca, renew) = match config.is_embedded() {
+        true => authority(&config, Some(&ground), &clock).map(|(source, ca, renew)| (Some(source), ca, renew))?,
+        false => kept_ca(&config, &clock).map(|(ca, renew)| (None, ca, renew))?,
     };
+    let sources = start::with_sources(Sources::new(), &config, embedded, remote, &clock)?;
     let audit = Audit::open(&config.audit, Arc::clone(&clock)).map_err(|error| Failure::because(&error))?;
     let parts = Parts {
         config,
         policy,
         gate: Arc::new(gate),
         ca,
-        source,
+        sources,
         audit,
         metrics: Arc::new(Metrics::new()),
         clock,
@@ -149,9 +147,9 @@ fn kept_ca(_config: &Config, clock: &Arc<dyn Clock>) -> Result<(Ca, Option<Renew
 /// The CA of a configuration that is kept, for whoever needs nothing else of it.
 #[cfg(feature = "authority")]
 pub(super) fn ca(config: &Config, clock: &Arc<dyn Clock>) -> Result<Ca, Failure> {
-    match config.remote {
-        Some(_) => kept_ca(config, clock).map(|(ca, _)| ca),
-        None => authority(config, None, clock).map(|(_, ca, _)| ca),
+    match config.is_embedded() {
+        true => authority(config, None, clock).map(|(_, ca, _)| ca),
+        false => kept_ca(config, clock).map(|(ca, _)| ca),
     }
 }
 

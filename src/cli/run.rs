@@ -112,7 +112,7 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
     let log = start::log_to_file(args.log.as_deref(), &config.log)?;
     // What is in memory goes by the rules' name for it.
     connections.iter().for_each(|held| drop(config.connections.remove(&held.name)));
-    let source = start::source(&config, &policy, connections, remote, &ground, Arc::clone(&clock))?;
+    let sources = start::sources(&config, &policy, connections, remote, &ground, &clock)?;
     let ca = Ca::ephemeral(clock.wall()).map_err(|error| Failure::because(&error))?;
     let audit = Audit::open(&config.audit, Arc::clone(&clock)).map_err(|error| Failure::because(&error))?;
     let password = start::random_password()?;
@@ -126,7 +126,7 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
         policy,
         gate: Arc::new(Gate::for_run(&run.args.agent, Secret::new(run.password.as_bytes()))),
         ca,
-        source,
+        sources,
         audit,
         metrics: Arc::new(Metrics::new()),
         clock,

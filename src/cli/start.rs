@@ -11,11 +11,11 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 
 use super::failure::Failure;
-use crate::app::{self, Ground};
+use crate::app::{self, Ground, Opened};
 use crate::config::{
     Catalogue, Config, Document, Environment, LogConfig, LogFormat, SetName, SetNameError, load_documents,
 };
-use crate::lease::{LayeredSource, LeaseSource, MemoryConnection, MemorySource, NexusSource};
+use crate::lease::{LeaseSource, MemoryConnection, MemorySource, NexusSource, Sources};
 use crate::model::ConnectionName;
 use crate::policy::Policy;
 use crate::telemetry::{self, Clock, LogSettings, Sink};
@@ -156,30 +156,44 @@ pub(super) fn config(named: Option<&Path>) -> Result<Config, Failure> {
     Config::find(named, &Environment::of_process()).map_err(|problems| Failure::invalid(&problems))
 }
 
-/// Where the credentials of a run come from: memory, then the service or the store. A policy that
-/// borrows from the store makes it, so that a connection that is added while the command runs is
-/// found.
-pub(super) fn source(
+/// Where the credentials of a run come from: memory, then the sources. A policy that borrows from
+/// the store makes it, so that a connection that is added while the command runs is found.
+pub(super) fn sources(
     config: &Config,
     policy: &Policy,
     held: Vec<MemoryConnection>,
-    remote: Option<Arc<NexusSource>>,
+    service: Option<Arc<NexusSource>>,
     ground: &Ground,
-    clock: Arc<dyn Clock>,
-) -> Result<Arc<dyn LeaseSource>, Failure> {
-    let is_held = |name: &ConnectionName| held.iter().any(|connection| connection.name == *name);
-    let borrows_more = policy.connections().iter().any(|(name, _)| !is_held(name));
-    let rest = match remote {
-        // Its events are followed for the policy too, which may borrow more tomorrow.
-        Some(remote) if borrows_more || config.policy_of_authority => Some(remote as Arc<dyn LeaseSource>),
-        Some(_) => None,
-        None => embedded(config, borrows_more, held.is_empty(), ground, clock)?,
+    clock: &Arc<dyn Clock>,
+) -> Result<Sources, Failure> {
+    let held_here = |name: &ConnectionName| held.iter().any(|connection| connection.name == *name);
+    let borrows_more = policy.connections().iter().any(|(name, _)| !held_here(name));
+    let embedded = match config.is_embedded() {
+        true => embedded(config, borrows_more, held.is_empty(), ground, Arc::clone(clock))?,
+        false => None,
     };
-    Ok(match rest {
-        Some(rest) if held.is_empty() => rest,
-        Some(rest) => Arc::new(LayeredSource::new(held, rest)),
-        None => Arc::new(MemorySource::new(held)),
-    })
+    let mut sources = Sources::new();
+    if !held.is_empty() {
+        let names: Vec<_> = held.iter().map(|held| (held.name.clone(), held.name.clone())).collect();
+        sources = sources.with("this run", Arc::new(MemorySource::new(held)), names);
+    }
+    // The events of a service are followed for the policy too, which may borrow more tomorrow.
+    if !borrows_more && !config.policy_of_authority {
+        return Ok(sources);
+    }
+    with_sources(sources, config, embedded, service, clock)
+}
+
+/// The sources of a configuration, behind those that are there.
+pub(super) fn with_sources(
+    sources: Sources,
+    config: &Config,
+    embedded: Option<Arc<dyn LeaseSource>>,
+    service: Option<Arc<NexusSource>>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Sources, Failure> {
+    let opened = Opened { embedded, service };
+    app::add_sources(sources, config, &opened, clock).map_err(|error| Failure::because(&error))
 }
 
 #[cfg(feature = "authority")]

@@ -25,9 +25,9 @@ pub use problem::{At, Located, Problem, Problems};
 pub use secret_file::secret_line;
 pub use sidecar::{
     ANONYMOUS, AccessConfig, AgentConfig, AgentsFrom, AuditConfig, AuditMode, AuthorityConfig, ClientConfig,
-    ClientName, Config, IssuerConfig, KeysFrom, Limits, Listen, LogConfig, LogFormat, PasswordSource, PostgresConfig,
-    PostgresPlace, Rate, RemoteConfig, ScopeConfig, ServiceConfig, ServiceLimits, ServiceTls, StoreConfig, Timeouts,
-    UpstreamConfig,
+    ClientName, Config, ConnectionAt, ConnectionConfig, FileConnection, FileSource, IssuerConfig, KeysFrom, Limits,
+    Listen, LogConfig, LogFormat, PasswordSource, PostgresConfig, PostgresPlace, Rate, RemoteConfig, ScopeConfig,
+    ServiceConfig, ServiceLimits, ServiceTls, SourceConfig, SourceKind, StoreConfig, Timeouts, UpstreamConfig,
 };
 pub use units::time as duration;
 pub use watch::FileSet;

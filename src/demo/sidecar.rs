@@ -22,6 +22,7 @@ use crate::config::{
     StoreConfig, Timeouts, UpstreamConfig,
 };
 use crate::identity::Gate;
+use crate::lease::Sources;
 use crate::model::{Binding, ConnectionName, Fields, HostPattern, Secret, Strategy};
 use crate::policy::Policy;
 use crate::telemetry::{Clock, Metrics, SystemClock};
@@ -64,7 +65,7 @@ impl Sidecar {
             policy: policy(services)?,
             gate: Arc::clone(&gate),
             ca: Ca::ephemeral(clock.wall())?,
-            source: authority.source(),
+            sources: Sources::only(authority.source()),
             audit: log.clone(),
             metrics: Arc::new(Metrics::new()),
             clock,
@@ -107,6 +108,7 @@ fn config(folder: &Path, services: &Services) -> Result<Config, DemoError> {
             data_dir,
         },
         service: ServiceConfig::default(),
+        sources: Vec::new(),
         remote: None,
         ca_dir: folder.join("ca"),
         upstream: UpstreamConfig {

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -6,7 +5,7 @@ use dashmap::DashMap;
 use tokio::sync::{OnceCell, watch};
 
 use super::lent::Shared;
-use super::{Ask, Lease, LeaseSource, LendError, Lent};
+use super::{Ask, Borrowed, Lease, LendError, Lent, Source, Sources};
 use crate::model::{ConnectionName, Host, Refusal, Workspace};
 use crate::policy::{Grant, Verdict};
 use crate::telemetry::Clock;
@@ -14,12 +13,11 @@ use crate::telemetry::Clock;
 /// The cache in front of a source: concurrent first requests ask it once, and what it says has
 /// changed is asked again.
 pub struct Leases {
-    source: Arc<dyn LeaseSource>,
-    routes: BTreeMap<ConnectionName, ConnectionName>,
+    sources: Sources,
     timeout: Duration,
     clock: Arc<dyn Clock>,
-    changes: watch::Receiver<u64>,
-    flights: DashMap<Key, Arc<Flight>>,
+    changes: Vec<watch::Receiver<u64>>,
+    flights: DashMap<(usize, Key), Arc<Flight>>,
 }
 
 /// On whose behalf, and which connection of the source: what one agent may borrow says nothing
@@ -49,16 +47,10 @@ impl Flight {
 }
 
 impl Leases {
-    /// A cache over one source. `routes` maps a rule's name of a connection to the source's,
-    /// where they differ; `timeout` bounds each question to the source.
-    pub fn new(
-        source: Arc<dyn LeaseSource>,
-        routes: BTreeMap<ConnectionName, ConnectionName>,
-        timeout: Duration,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        let changes = source.changes();
-        Self { source, routes, timeout, clock, changes, flights: DashMap::new() }
+    /// A cache over these sources; `timeout` bounds each question to one.
+    pub fn new(sources: Sources, timeout: Duration, clock: Arc<dyn Clock>) -> Self {
+        let changes = sources.iter().map(|source| source.lender.changes()).collect();
+        Self { sources, timeout, clock, changes, flights: DashMap::new() }
     }
 
     /// Borrows what a verdict needs.
@@ -81,42 +73,49 @@ impl Leases {
         connection: &ConnectionName,
         host: &Host,
     ) -> Result<Arc<Shared>, LendError> {
-        let connection = self.routed(connection);
-        let flight = self.flight((Arc::clone(agent), connection.clone()));
+        let route = self.sources.route(connection).ok_or_else(|| LendError::NotFound(connection.clone()))?;
+        let (index, source, there) = route;
+        let flight = self.flight(index, (Arc::clone(agent), there.clone()));
         let answer = flight.answer.get_or_init(|| async {
             self.sweep();
             let (workspace, agent) = (Workspace::local(), Arc::clone(agent));
+            let ask = Ask { workspace, agent, connection: there.clone(), host: host.clone(), scope: None, held: None };
             // Boxed: seldom taken, and large, which every request would carry around.
-            Box::pin(self.ask(Ask { workspace, agent, connection: connection.clone(), host: host.clone() })).await
+            Box::pin(self.ask(source, ask)).await
         });
         answer.await.clone()
     }
 
     /// The open or answered question that serves now, or a new one. No guard of the map
     /// outlives this call.
-    fn flight(&self, key: Key) -> Arc<Flight> {
-        let generation = *self.changes.borrow();
-        if let Some(found) = self.flights.get(&key)
+    fn flight(&self, source: usize, key: Key) -> Arc<Flight> {
+        let generation = self.generation(source);
+        if let Some(found) = self.flights.get(&(source, key.clone()))
             && found.serves(generation)
         {
             return Arc::clone(&found);
         }
-        let mut slot = self.flights.entry(key).or_insert_with(|| Flight::new(generation));
+        let mut slot = self.flights.entry((source, key)).or_insert_with(|| Flight::new(generation));
         if !slot.serves(generation) {
             *slot = Flight::new(generation);
         }
         Arc::clone(&slot)
     }
 
-    async fn ask(&self, ask: Ask) -> Result<Arc<Shared>, LendError> {
+    fn generation(&self, source: usize) -> u64 {
+        self.changes.get(source).map(|changes| *changes.borrow()).unwrap_or_default()
+    }
+
+    async fn ask(&self, source: &Source, ask: Ask) -> Result<Arc<Shared>, LendError> {
+        let unavailable = |why| LendError::Unavailable { name: ask.connection.clone(), why };
         let asked = tokio::select! {
-            asked = self.source.lend(&ask) => asked,
-            () = self.clock.sleep(self.timeout) => Err(LendError::Unavailable {
-                name: ask.connection.clone(),
-                why: format!("no answer within {:?}", self.timeout),
-            }),
+            asked = source.lender.lend(&ask) => asked,
+            () = self.clock.sleep(self.timeout) => Err(unavailable(format!("no answer within {:?}", self.timeout))),
         };
-        Shared::of(asked?, &self.clock).ok_or(LendError::Expired(ask.connection))
+        match asked? {
+            Borrowed::Loan(loan) => Shared::of(loan, &self.clock).ok_or(LendError::Expired(ask.connection)),
+            Borrowed::Unchanged(_) => Err(unavailable("nothing was held that could be unchanged".to_owned())),
+        }
     }
 
     /// Tells whether a connection, by its name in rules, is still there for an agent under the id
@@ -125,8 +124,9 @@ impl Leases {
     /// nothing.
     pub async fn still_lent(&self, agent: &Arc<str>, name: &ConnectionName, id: &str) -> bool {
         self.sweep();
+        let Some((_, source, there)) = self.sources.route(name) else { return false };
         let there = tokio::select! {
-            there = self.source.still_lends(agent, self.routed(name), id) => there,
+            there = source.lender.still_lends(agent, there, id) => there,
             () = self.clock.sleep(self.timeout) => return true,
         };
         match there {
@@ -138,32 +138,17 @@ impl Leases {
 
     /// Tells at once whether an agent's connection is known to be gone; nobody is asked.
     pub fn is_gone(&self, agent: &str, name: &ConnectionName, id: &str) -> bool {
-        self.source.is_gone(agent, self.routed(name), id)
+        self.sources.route(name).is_none_or(|(_, source, there)| source.lender.is_gone(agent, there, id))
     }
 
-    /// Follows the source for as long as it is polled, for a source that has to be listened to.
-    pub async fn follow(&self) {
-        self.source.follow().await;
-    }
-
-    /// What `/status` says of the source.
-    pub fn source_status(&self) -> Option<serde_json::Value> {
-        self.source.status()
-    }
-
-    /// Moves whenever something that was lent may have changed.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.clone()
-    }
-
-    fn routed<'a>(&'a self, name: &'a ConnectionName) -> &'a ConnectionName {
-        self.routes.get(name).unwrap_or(name)
+    /// The sources, each to be followed for as long as the sidecar serves.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.sources.iter()
     }
 
     /// Forgets, and thereby wipes, what is dead or may have changed.
     fn sweep(&self) {
-        let generation = *self.changes.borrow();
-        self.flights.retain(|_, flight| flight.serves(generation));
+        self.flights.retain(|(source, _), flight| flight.serves(self.generation(*source)));
     }
 }
 

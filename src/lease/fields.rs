@@ -3,9 +3,10 @@
 
 use http::header::AUTHORIZATION;
 
+use super::LendError;
 use super::source::optional_fields;
 use crate::config::PLACEHOLDER_MARKER;
-use crate::model::{BasicUser, Binding, Bindings, Fields, Secret, Strategy};
+use crate::model::{BasicUser, Binding, Bindings, ConnectionName, Fields, Secret, Strategy};
 
 /// What keeps a field from being of use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +60,21 @@ pub fn check_fields(bindings: &Bindings, fields: &Fields) -> Result<(), FieldErr
         Some(field) => Err(FieldError::Unused { field: field.to_owned(), known: needed.join(", ") }),
         None => Ok(()),
     }
+}
+
+/// The same for what a source gave: fields beside those that are used were never asked for, and
+/// are dropped later.
+pub(super) fn check_usable(name: &ConnectionName, bindings: &Bindings, fields: &Fields) -> Result<(), LendError> {
+    let unusable = |error: FieldError| LendError::Unusable { name: name.clone(), why: error.to_string() };
+    for Binding { strategy, .. } in bindings.iter() {
+        for field in strategy.required_fields() {
+            let missing = || FieldError::Missing { strategy: strategy.kind(), field: field.to_owned() };
+            let value = fields.get(field).ok_or_else(missing).map_err(unusable)?;
+            let wrong = |why| unusable(FieldError::Value { field: field.to_owned(), why });
+            check_value(strategy, field, value).map_err(wrong)?;
+        }
+    }
+    Ok(())
 }
 
 /// What a request could not be made with is refused before it is kept.

@@ -20,6 +20,7 @@ impl Lease {
             bindings: Bindings::new(vec![Binding { hosts, strategy }], false).unwrap(),
             credentials: fields,
             expires_at: None,
+            refreshable: false,
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Self::of(grant, Shared::of(loan, &clock).unwrap()).unwrap()

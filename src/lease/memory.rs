@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use tokio::sync::watch;
 
-use super::{Ask, Asked, LeaseSource, LendError, Loan};
+use super::{Ask, Asked, Borrowed, LeaseSource, LendError, Loan};
 use crate::model::{Bindings, ConnectionName, Fields};
 
 /// Connections in memory alone: those of `run --field`, and of tests. A clone is another handle
@@ -103,6 +103,7 @@ impl MemorySource {
             bindings: held.given.bindings.clone(),
             credentials,
             expires_at: held.given.expires_at,
+            refreshable: false,
         })
     }
 
@@ -112,8 +113,8 @@ impl MemorySource {
 }
 
 impl LeaseSource for MemorySource {
-    fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Loan> {
-        Box::pin(async { self.loan(&ask.connection) })
+    fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Borrowed> {
+        Box::pin(async { self.loan(&ask.connection).map(Borrowed::Loan) })
     }
 
     fn still_there<'a>(&'a self, connection: &'a ConnectionName, id: &'a str) -> Asked<'a, bool> {

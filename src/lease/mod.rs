@@ -5,20 +5,26 @@
 //! clock says so. Nothing here stores a secret on disk; sources that do are in `authority`.
 
 mod cache;
+mod configured;
 mod deadline;
 mod fields;
+mod file;
 #[cfg(test)]
 mod for_tests;
-mod layered;
 mod lent;
 mod memory;
 mod nexus;
 mod source;
+mod sources;
 
 pub use cache::Leases;
+pub use configured::{Configured, Fetch, Fetched};
 pub use fields::{FieldError, check_fields};
-pub use layered::LayeredSource;
+pub use file::FileFetch;
 pub use lent::{Lease, Lent, Memo};
 pub use memory::{MemoryConnection, MemorySource};
 pub use nexus::{NexusSource, PolicyDocument, PolicyError};
-pub use source::{Ask, Asked, Followed, LeaseSource, LendError, Loan};
+pub use source::{Ask, Asked, Borrowed, Followed, Heard, Held, LeaseSource, LendError, Loan, Scope};
+pub use sources::{Source, Sources};
+
+use fields::check_usable;

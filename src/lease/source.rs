@@ -2,8 +2,10 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use crate::config::Catalogue;
@@ -18,7 +20,7 @@ pub type Followed<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 /// Where credentials come from.
 pub trait LeaseSource: Send + Sync + 'static {
     /// Lends a connection's credentials for one host.
-    fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Loan>;
+    fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Borrowed>;
 
     /// Tells whether a connection that was lent under this id is still there: false once it was
     /// deleted or revoked, or its name belongs to another connection; a new version is still
@@ -35,6 +37,18 @@ pub trait LeaseSource: Send + Sync + 'static {
     /// source that has to be asked is not, and what it would say is learnt by asking.
     fn is_gone(&self, _agent: &str, _connection: &ConnectionName, _id: &str) -> bool {
         false
+    }
+
+    /// Tells at once whether what was lent is what would be lent now, as far as is known without
+    /// asking: false where something that was heard since may have changed it.
+    fn still_holds(&self, _agent: &Arc<str>, _connection: &ConnectionName, _id: &str) -> bool {
+        false
+    }
+
+    /// When it was last heard of by the clock since boot, for a source that says so of itself
+    /// every few seconds; what it lent is not used for much longer than that.
+    fn heard(&self) -> Option<Arc<Heard>> {
+        None
     }
 
     /// A number that moves whenever something that was lent may have changed.
@@ -63,6 +77,86 @@ pub struct Ask {
     pub connection: ConnectionName,
     /// For which host.
     pub host: Host,
+    /// What it is narrowed to.
+    pub scope: Option<Scope>,
+    /// What was lent before under the same question.
+    pub held: Option<Held>,
+}
+
+/// What a rule narrows a lease to, in canonical form: JSON with sorted keys, and no two texts for
+/// the same thing. What its keys mean, its source says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope(Arc<str>);
+
+impl Scope {
+    /// The canonical form of an object.
+    pub fn of(narrowing: &Map<String, Value>) -> Self {
+        // `serde_json` keeps the keys of an object sorted.
+        Self(Value::Object(narrowing.clone()).to_string().into())
+    }
+
+    /// The canonical form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The object.
+    pub fn read(&self) -> Map<String, Value> {
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+}
+
+/// What whoever asks has already.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The connection's id.
+    pub id: Arc<str>,
+    /// The version of its credentials.
+    pub version: u64,
+    /// Whether a destination refused them: another version is wanted, made now if there is none.
+    pub refused: bool,
+}
+
+/// When a source was last heard of.
+#[derive(Debug, Default)]
+pub struct Heard(AtomicU64);
+
+impl Heard {
+    /// It was heard of now, by the clock since boot.
+    pub fn note(&self, now: Duration) {
+        self.0.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// When that was.
+    pub fn last(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// What came of asking.
+#[derive(Debug)]
+pub enum Borrowed {
+    /// Credentials.
+    Loan(Loan),
+    /// Those that are held already go on, until this moment by the wall clock: the version is the
+    /// same, and was not sent again.
+    Unchanged(Option<SystemTime>),
+}
+
+impl Borrowed {
+    /// The credentials, where they were sent.
+    pub fn loan(self) -> Option<Loan> {
+        match self {
+            Self::Loan(loan) => Some(loan),
+            Self::Unchanged(_) => None,
+        }
+    }
+}
+
+impl From<Loan> for Borrowed {
+    fn from(loan: Loan) -> Self {
+        Self::Loan(loan)
+    }
 }
 
 /// What a source answers.
@@ -78,6 +172,8 @@ pub struct Loan {
     pub credentials: Fields,
     /// When they end, by the wall clock.
     pub expires_at: Option<SystemTime>,
+    /// Whether there can be others, made now, where a destination refuses these.
+    pub refreshable: bool,
 }
 
 impl Loan {
@@ -262,7 +358,8 @@ mod tests {
             }
             let hosts = vec![HostPattern::parse("api.example.com").unwrap()];
             let bindings = Bindings::new(vec![Binding { hosts, strategy }], false).unwrap();
-            let mut loan = Loan { id: "1".into(), version: 1, bindings, credentials, expires_at: None };
+            let mut loan =
+                Loan { id: "1".into(), version: 1, bindings, credentials, expires_at: None, refreshable: false };
             loan.keep_what_is_used();
             loan.credentials.names().map(str::to_owned).collect::<Vec<_>>()
         };

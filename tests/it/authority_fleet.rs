@@ -157,7 +157,7 @@ impl Scene {
 
     async fn stream(&self, state: &str) {
         let started = Instant::now();
-        while self.sidecar.status().await["source"]["stream"] != state {
+        while self.sidecar.status().await["sources"][0]["stream"] != state {
             assert!(started.elapsed() < PATIENCE, "the stream is not {state}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -108,6 +108,8 @@ impl Life<'_> {
             agent: self.name.as_str().into(),
             connection: connection.clone(),
             host: Host::parse("api.test")?,
+            scope: None,
+            held: None,
         };
         let source = self.authority.source();
         Ok(self.runtime.block_on(source.lend(&ask)).map(drop)?)

@@ -204,7 +204,14 @@ async fn a_revoked_agent_borrows_nothing_and_others_do() {
     let (alone, _together) = (key(&["bot"]), key(&["bot", "other"]));
     let borrow = async |agent: &str, rule| {
         let host = Host::parse("api.example.com").unwrap();
-        let ask = Ask { workspace: Workspace::local(), agent: agent.into(), connection: name("a"), host };
+        let ask = Ask {
+            workspace: Workspace::local(),
+            agent: agent.into(),
+            connection: name("a"),
+            host,
+            scope: None,
+            held: None,
+        };
         authority.desk.lend(Actor::Embedded, wanted(ask), rule).await.map(|lending| lending.name)
     };
     assert!(borrow("bot", Rule::Granted).await.is_ok());
@@ -392,6 +399,6 @@ async fn a_worker_hears_of_a_revocation_by_another_process() {
 }
 
 fn wanted(ask: Ask) -> Wanted {
-    let Ask { workspace, agent, connection, host } = ask;
+    let Ask { workspace, agent, connection, host, .. } = ask;
     Wanted { workspace, agent: Some(agent), connection, host: Some(host) }
 }

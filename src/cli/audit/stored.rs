@@ -55,7 +55,7 @@ impl Stored {
             return Ok((others, Self::Out));
         }
         let config = start::config(place.config.as_deref())?;
-        if config.remote.is_some() || !Authority::has_store(&config.authority) {
+        if !config.is_embedded() || !Authority::has_store(&config.authority) {
             if args.no_files && own.is_empty() {
                 return Err(Failure::failed("there is no store here: without the files, nothing is left to verify"));
             }

@@ -84,7 +84,7 @@ fn rotate(config: &Config) -> Result<Outcome, Failure> {
     if config.authority.other_keys.is_empty() {
         return Err(Failure::usage(other));
     }
-    let has_store = config.remote.is_none() && Authority::has_store(&config.authority);
+    let has_store = config.is_embedded() && Authority::has_store(&config.authority);
     // A key is made where there is nothing yet; here that would be the wrong one.
     if !has_store && !config.ca_dir.is_dir() {
         let (store, ca) = (config.authority.data_dir.display(), config.ca_dir.display());

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::authority::{Connection, Revocation};
-use crate::cli::output::{columns, moment};
+use crate::cli::moment::moment;
+use crate::cli::output::columns;
 use crate::cli::revoke::told;
 use crate::config::Provider;
 use crate::model::Binding;

@@ -14,6 +14,7 @@ use crate::cli::output::safe;
 use crate::cli::{environment, start};
 use crate::config::{Catalogue, Config, Listen, Provider, UserCall};
 use crate::identity::Gate;
+use crate::lease::Sources;
 use crate::model::{Code, ConnectionName};
 use crate::telemetry::{Clock, Metrics, SystemClock};
 use crate::tls::Ca;
@@ -72,7 +73,7 @@ fn ask(mut config: Config, authority: &Authority, call: &UserCall, name: &Connec
         policy,
         gate: Arc::new(Gate::named(Vec::new(), false)),
         ca,
-        source: authority.source(),
+        sources: Sources::only(authority.source()),
         audit: audit.clone(),
         metrics: Arc::new(Metrics::new()),
         clock,

@@ -44,11 +44,11 @@ pub(super) fn look(config: &Config, policies: &[PathBuf], user: User) -> Vec<Fin
     let store = &config.authority.data_dir;
     let mut made = vec![("store folder", store.clone(), Wanted::Private)];
     match &config.remote {
-        None => made.push(("store file", store.join("store.db"), Wanted::Secret)),
+        _ if config.is_embedded() => made.push(("store file", store.join("store.db"), Wanted::Secret)),
         Some(remote) if config.policy_of_authority => {
             made.push(("kept policy", KeptPolicy::of(config, remote).path().to_owned(), Wanted::Secret));
         }
-        Some(_) => {}
+        _ => {}
     }
     if let KeySource::File(key) = &config.authority.key {
         made.push(("key file", key.clone(), Wanted::Secret));

@@ -150,7 +150,7 @@ fn configured(
     };
     found.extend(rules);
     #[cfg(feature = "authority")]
-    if config.remote.is_none() {
+    if config.is_embedded() {
         found.extend(match hardened {
             Ok(_) => store::look(config, policy.as_ref(), clock),
             Err(_) => vec![Finding::skip("store", "not opened: this process cannot be closed to others")],
@@ -167,7 +167,7 @@ fn configured(
 fn first(config: &Config, no_policy: bool) -> Vec<String> {
     let mut steps = Vec::new();
     #[cfg(feature = "authority")]
-    if config.remote.is_none() && !crate::authority::Authority::has_store(&config.authority) {
+    if config.is_embedded() && !crate::authority::Authority::has_store(&config.authority) {
         steps.push("printf %s \"$TOKEN\" | nexus-sidecar connection add github".to_owned());
     }
     if no_policy && config.file.is_none() {

@@ -69,7 +69,7 @@ fn borrowed(config: &Config, policy: &Policy, connections: &[Connection], now: S
     names.sort_unstable();
     names.dedup();
     let each = names.into_iter().map(|name| {
-        let stored = config.connections.get(name).unwrap_or(name);
+        let stored = config.named_there(name);
         let rules: Vec<_> = policy.survey().filter(|rule| rule.connection == Some(name)).collect();
         let of = format!("connection {name}");
         let Some(connection) = connections.iter().find(|connection| connection.name == *stored) else {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::app;
 use crate::authority::{Authority, Ended, Revocation, Revoked};
 use crate::cli::failure::Failure;
-use crate::cli::output::moment;
+use crate::cli::moment::moment;
 use crate::cli::start;
 use crate::config::Config;
 

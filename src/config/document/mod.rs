@@ -17,8 +17,8 @@ use ipnet::IpNet;
 pub use applied::load_providers;
 pub use open::load_documents;
 pub(in crate::config) use open::version;
-pub(in crate::config) use provider::{read as read_provider, read_own as read_own_provider};
-pub(in crate::config) use rule::{connection as connection_name, name_of_agent, network};
+pub(in crate::config) use provider::{json, read as read_provider, read_own as read_own_provider};
+pub(in crate::config) use rule::{connection as connection_name, host as host_pattern, many, name_of_agent, network};
 
 use super::{At, Located, Problem, SetName};
 use crate::model::{ConnectionName, HostPattern};

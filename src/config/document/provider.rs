@@ -138,7 +138,7 @@ fn binding(node: &Node, findings: &mut Findings) -> Option<Binding> {
     Some(Binding { hosts, strategy })
 }
 
-pub(super) fn json(node: &Node) -> Value {
+pub(in crate::config) fn json(node: &Node) -> Value {
     match &node.content {
         Content::Text(text) => text.as_str().into(),
         Content::Bool(flag) => (*flag).into(),

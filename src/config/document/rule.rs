@@ -77,7 +77,7 @@ pub(super) fn matching(node: &Node, of: &str, findings: &mut Findings) -> Option
     Some(rule)
 }
 
-pub(super) fn many<T>(
+pub(in crate::config) fn many<T>(
     node: Option<&Node>,
     findings: &mut Findings,
     mut read: impl FnMut(&Node, &mut Findings) -> Option<Located<T>>,
@@ -110,7 +110,7 @@ fn path(node: &Node, findings: &mut Findings) -> Option<Located<String>> {
     node.text(findings).map(|text| node.located(text.to_owned()))
 }
 
-pub(super) fn host(node: &Node, findings: &mut Findings) -> Option<Located<HostPattern>> {
+pub(in crate::config) fn host(node: &Node, findings: &mut Findings) -> Option<Located<HostPattern>> {
     let text = node.text(findings)?;
     match HostPattern::parse(text) {
         Ok(pattern) => Some(node.located(pattern)),

@@ -84,7 +84,7 @@ impl Config {
                 "authority",
                 (&self.authority.key, &self.authority.store) != (&running.authority.key, &running.authority.store),
             ),
-            ("sources", self.authority.data_dir != running.authority.data_dir || self.remote != running.remote),
+            ("sources", self.authority.data_dir != running.authority.data_dir || self.sources != running.sources),
             ("policy", self.policy_of_authority != running.policy_of_authority),
             ("connections", self.connections != running.connections),
             ("ca", self.ca_dir != running.ca_dir),

@@ -1,13 +1,13 @@
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::reader::Reader;
-use super::{ANONYMOUS, AgentConfig, Config, keys, overrides, sections, sources};
-use crate::config::document::{connection_name, name_of_agent, version};
+use super::{
+    ANONYMOUS, AgentConfig, Config, RemoteConfig, SourceConfig, SourceKind, keys, overrides, sections, sources,
+};
+use crate::config::document::{name_of_agent, version};
 use crate::config::yaml::{self, Content, Fields, Findings, Node};
 use crate::config::{At, Environment, Problems};
-use crate::model::ConnectionName;
 
 impl Config {
     /// Reads a configuration file, with what the environment overrides.
@@ -61,14 +61,15 @@ fn read(mut root: Node, file: Option<PathBuf>, environment: &Environment, findin
         version(&mut fields, findings);
     }
     let mut reader = Reader::new(environment, base, findings);
-    let source = fields.get("sources").and_then(|node| sources::read(node, &mut reader));
-    let (source_name, source_dir, remote) = match source {
-        Some(sources::Source { name, kind: sources::Kind::Embedded(dir) }) => (Some(name), Some(dir), None),
-        Some(sources::Source { name, kind: sources::Kind::Remote(remote) }) => (Some(name), None, Some(remote)),
-        None => (None, None, None),
-    };
-    let data_dir =
-        source_dir.or_else(|| reader.default_dir("the data folder", environment.data_dir())).unwrap_or_default();
+    let sources_node = fields.get("sources");
+    let default_dir = environment.data_dir();
+    let sources = sources::read(sources_node, default_dir.as_deref(), &mut reader);
+    let own_store = sources.read.iter().find_map(|source| match &source.kind {
+        SourceKind::Embedded(dir) => Some(dir.clone()),
+        _ => None,
+    });
+    let data_dir = own_store.or_else(|| reader.default_dir("the data folder", default_dir)).unwrap_or_default();
+    let remote = only_service(&sources.read);
     let (mut timeouts, mut limits) = (super::Timeouts::default(), super::Limits::default());
     let listen = sections::listen(fields.get("listen"), &mut reader);
     let (authority, service) = keys::authority(fields.get("authority"), &data_dir, &mut reader);
@@ -79,10 +80,9 @@ fn read(mut root: Node, file: Option<PathBuf>, environment: &Environment, findin
     let agents = fields.get("agents").map(|node| agents(node, &mut reader)).unwrap_or_default();
     let anonymous = fields.get("anonymous").is_some_and(|node| reader.word(node, &["deny", "allow"]) == Some("allow"));
     let cleartext = fields.get("cleartext").and_then(|node| node.flag(reader.findings)).unwrap_or(false);
-    let routes = Routes { source: source_name.as_deref(), by_id: remote.is_some() };
-    let named = fields.get("connections").map(|node| connections(node, &routes, &mut reader));
+    let connections = sources::connections(fields.get("connections"), &sources, &mut reader);
     let (policy, policy_of_authority) = match fields.get("policy") {
-        Some(node) => policy(node, remote.is_some(), &mut reader),
+        Some(node) => policy(node, sources.may_hand_out_policy(remote.is_some()), &mut reader),
         None => (environment.policy_file().filter(|_| file.is_none()).into_iter().collect(), false),
     };
     let audit = sections::audit(fields.get("audit"), &mut reader);
@@ -95,6 +95,7 @@ fn read(mut root: Node, file: Option<PathBuf>, environment: &Environment, findin
         listen,
         authority,
         service,
+        sources: sources.read,
         remote,
         ca_dir,
         upstream,
@@ -103,12 +104,21 @@ fn read(mut root: Node, file: Option<PathBuf>, environment: &Environment, findin
         agents,
         anonymous,
         cleartext,
-        connections: named.unwrap_or_default(),
+        connections,
         policy,
         policy_of_authority,
         audit,
         log,
     })
+}
+
+/// The Authority service, where there is exactly one: whose policy it would be is no question then.
+fn only_service(sources: &[SourceConfig]) -> Option<RemoteConfig> {
+    let mut services = sources.iter().filter_map(|source| match &source.kind {
+        SourceKind::Nexus(remote) => Some(remote.clone()),
+        _ => None,
+    });
+    services.next().filter(|_| services.next().is_none())
 }
 
 fn agents(node: &Node, reader: &mut Reader<'_>) -> Vec<AgentConfig> {
@@ -138,48 +148,6 @@ fn agents(node: &Node, reader: &mut Reader<'_>) -> Vec<AgentConfig> {
     agents
 }
 
-/// What an entry of `connections:` may say.
-struct Routes<'a> {
-    /// The name of the only source.
-    source: Option<&'a str>,
-    /// Whether that source knows connections by ids.
-    by_id: bool,
-}
-
-fn connections(node: &Node, routes: &Routes<'_>, reader: &mut Reader<'_>) -> BTreeMap<ConnectionName, ConnectionName> {
-    let mut connections = BTreeMap::new();
-    for entry in node.entries(reader.findings) {
-        let name = match ConnectionName::parse(&entry.key) {
-            Ok(name) => name,
-            Err(error) => {
-                entry.problem(error.to_string(), reader.findings);
-                continue;
-            }
-        };
-        let Some(mut fields) = Fields::open(&entry.node, reader.findings) else { continue };
-        if let Some(node) = fields.get("source") {
-            let named = node.text(reader.findings);
-            if named.is_some() && named != routes.source {
-                reader.findings.with(node, format!("`sources` has no {:?}", named.unwrap_or_default()));
-            }
-        }
-        let (stored, id) = (fields.get("name"), fields.get("id"));
-        match (stored, id) {
-            (Some(_), Some(id)) => reader.findings.with(id, "`id` or `name` says which connection it is: not both"),
-            (_, Some(id)) if !routes.by_id => {
-                reader.findings.with(id, "`id` is for a source with a `url`: say `name` here");
-            }
-            _ => {}
-        }
-        // An id is asked for as a name is: the source tells them apart.
-        let stored = stored.or(id).and_then(|node| connection_name(node, reader.findings));
-        fields.refuse(&["hosts"], reader.findings);
-        fields.finish(&["hosts"], reader.findings);
-        connections.insert(name.clone(), stored.map_or(name, |stored| stored.value));
-    }
-    connections
-}
-
 /// The files of the policy, or that the Authority has it.
 fn policy(node: &Node, has_authority: bool, reader: &mut Reader<'_>) -> (Vec<PathBuf>, bool) {
     let nodes = node.one_or_list(reader.findings);
@@ -191,7 +159,7 @@ fn policy(node: &Node, has_authority: bool, reader: &mut Reader<'_>) -> (Vec<Pat
             (Vec::new(), false)
         }
         Some(node) if !has_authority => {
-            let why = "`authority` needs a source with a `url`; a file of that name is written ./authority";
+            let why = "`authority` needs one source with `dialect: nexus`; a file of that name is written ./authority";
             reader.findings.with(node, why);
             (Vec::new(), false)
         }

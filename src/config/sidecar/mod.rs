@@ -21,8 +21,11 @@ use std::time::Duration;
 
 pub use self::access::{AccessConfig, AgentsFrom, ClientConfig, ClientName, IssuerConfig, KeysFrom, ScopeConfig};
 pub use self::service::{Rate, ServiceConfig, ServiceLimits, ServiceTls};
+pub use self::sources::{
+    ConnectionAt, ConnectionConfig, FileConnection, FileSource, RemoteConfig, SourceConfig, SourceKind,
+};
 use super::KeySource;
-use crate::model::{ConnectionName, Host, Url};
+use crate::model::{ConnectionName, Host};
 
 pub use store::{PasswordSource, PostgresConfig, PostgresPlace, StoreConfig};
 
@@ -41,7 +44,9 @@ pub struct Config {
     pub authority: AuthorityConfig,
     /// How `authority serve` serves it.
     pub service: ServiceConfig,
-    /// The Authority service, where one is the source instead.
+    /// `sources:`, in order; the store in this process where none is written.
+    pub sources: Vec<SourceConfig>,
+    /// The only Authority service among them.
     pub remote: Option<RemoteConfig>,
     /// `ca.dir`: where the interception CA of `proxy` is kept.
     pub ca_dir: PathBuf,
@@ -57,8 +62,8 @@ pub struct Config {
     pub anonymous: bool,
     /// `cleartext: true`: a proxy address off loopback without TLS.
     pub cleartext: bool,
-    /// `connections:`: a name in rules -> the name or the id at the source, where they differ.
-    pub connections: BTreeMap<ConnectionName, ConnectionName>,
+    /// `connections:`: by the name in rules, what each is and where.
+    pub connections: BTreeMap<ConnectionName, ConnectionConfig>,
     /// `policy:`, in order, relative ones resolved against the configuration file's folder.
     pub policy: Vec<PathBuf>,
     /// `policy: [ authority ]`: the Authority service has it, and no file does.
@@ -67,6 +72,21 @@ pub struct Config {
     pub audit: AuditConfig,
     /// The log.
     pub log: LogConfig,
+}
+
+impl Config {
+    /// Whether the store in this process is one of the sources.
+    pub fn is_embedded(&self) -> bool {
+        self.sources.iter().any(|source| matches!(source.kind, SourceKind::Embedded(_)))
+    }
+
+    /// The name or the id of a connection at an Authority, by its name in rules.
+    pub fn named_there<'a>(&'a self, name: &'a ConnectionName) -> &'a ConnectionName {
+        match self.connections.get(name).map(|connection| &connection.at) {
+            Some(ConnectionAt::Named(there)) => there,
+            _ => name,
+        }
+    }
 }
 
 /// `listen:`
@@ -99,19 +119,6 @@ impl AuthorityConfig {
         let keys = std::iter::once(&self.key).chain(&self.other_keys).filter_map(KeySource::variable);
         keys.chain(self.store.variable()).collect()
     }
-}
-
-/// A source with a `url`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemoteConfig {
-    /// Its name among `sources:`.
-    pub name: String,
-    /// Where it is: over TLS, on this machine, or in cleartext because that was said.
-    pub url: Url,
-    /// `auth.bearer_file`: the key that it knows this sidecar by.
-    pub bearer_file: PathBuf,
-    /// The certificates that its own must lead to, instead of the system's.
-    pub ca_file: Option<PathBuf>,
 }
 
 /// `upstream:`

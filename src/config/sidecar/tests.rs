@@ -128,8 +128,8 @@ fn every_key_is_read() {
     assert_eq!(config.agents[0].name, "triage-bot");
     assert!(config.anonymous && config.cleartext);
     let name = |text| ConnectionName::parse(text).unwrap();
-    assert_eq!(config.connections[&name("jira")], name("acme-jira"));
-    assert_eq!(config.connections[&name("github")], name("github"));
+    assert_eq!(config.named_there(&name("jira")), &name("acme-jira"));
+    assert_eq!(config.named_there(&name("github")), &name("github"));
     assert_eq!(config.policy, [folder.join("policies/github.yaml"), "/etc/policy.yaml".into()]);
     assert_eq!(config.audit.mode, AuditMode::Durable);
     assert_eq!((config.log.format, config.log.level.as_deref()), (LogFormat::Json, Some("debug")));
@@ -206,7 +206,6 @@ audits: {}
         ":8:19: `dialect` is missing",
         ":8:19: `auth` is missing",
         ":9:32: `sources` has no \"home\"",
-        ":9:38: `hosts`",
         ":10:10: `authority` stands alone",
         ":11:1: unknown key `audits`: did you mean `audit`?",
     ] {
@@ -283,8 +282,8 @@ fn a_service_as_the_source() {
     );
     assert_eq!(remote.ca_file, Some(folder.join("ca.pem")));
     let name = |text| ConnectionName::parse(text).unwrap();
-    assert_eq!(config.connections[&name("jira")], name("2f1c0d2e-6a7b-4c1d-9e0f-3b5a7c9d1e2f"));
-    assert_eq!(config.connections[&name("other")], name("theirs"));
+    assert_eq!(config.named_there(&name("jira")), &name("2f1c0d2e-6a7b-4c1d-9e0f-3b5a7c9d1e2f"));
+    assert_eq!(config.named_there(&name("other")), &name("theirs"));
     assert!(config.policy.is_empty() && config.policy_of_authority && config.check_for_proxy().is_ok());
     assert_eq!(config.authority.data_dir, PathBuf::from("/home/u/.local/share/nexus-sidecar"));
     let files = Config { file: config.file.clone(), ..load(&FLEET.replace("[authority]", "p.yaml")).unwrap() };
@@ -308,11 +307,11 @@ fn variables_make_a_service_the_source() {
         ],
     )
     .unwrap();
-    let remote = config.remote.unwrap();
+    let remote = config.remote.clone().unwrap();
     assert_eq!((remote.name.as_str(), remote.ca_file), ("fleet", Some("/run/ca.pem".into())));
     assert_eq!(remote.url.destination().to_string(), "http://nexus.test:8080");
     let jira = ConnectionName::parse("jira").unwrap();
-    assert_eq!(config.connections[&jira].as_str(), "abc");
+    assert_eq!(config.named_there(&jira).as_str(), "abc");
     assert!(config.policy_of_authority);
 }
 
@@ -324,15 +323,11 @@ fn what_is_no_service_is_said_with_its_place() {
     };
     for (from, to, want) in [
         ("https://nexus.test/base/", "http://nexus.test", ":3:26: over http, the key"),
-        (
-            "https://nexus.test/base/",
-            "nexus.test",
-            ":3:26: this is no url of an Authority: it does not start with https",
-        ),
+        ("https://nexus.test/base/", "nexus.test", ":3:26: this is no url of a source: it does not start with https"),
         (
             "https://nexus.test/base/",
             "https://u:p@nexus.test",
-            ":3:26: this is no url of an Authority: the authority carries",
+            ":3:26: this is no url of a source: the authority carries",
         ),
         ("https://nexus.test/base/", "https://nexus.test/?a=1", ":3:26: the url of a source has no query"),
         ("dialect: nexus", "dialect: gateway", "`dialect: gateway` is not available yet"),
@@ -340,9 +335,13 @@ fn what_is_no_service_is_said_with_its_place() {
         ("bearer_file: /run/key", "", "`bearer_file` is missing"),
         ("bearer_file: /run/key", "bearer: x, bearer_file: /run/key", "unknown key `bearer`"),
         ("ca_file: ca.pem", "ca_files: ca.pem", "unknown key `ca_files`: did you mean `ca_file`?"),
-        ("dialect: nexus", "embedded: { data_dir: /x }", "a source is either `embedded`, or has a `url`: not both"),
-        ("url: 'https://nexus.test/base/', ", "", "a source is either `embedded`, or has a `url`: both are missing"),
-        ("ca.pem } }", "ca.pem }, home: { embedded: { data_dir: /x } } }", "more than one source is not available yet"),
+        ("dialect: nexus", "embedded: { data_dir: /x }", "a source is either `embedded` or `url`: not both"),
+        ("url: 'https://nexus.test/base/', ", "", "a source says what it is by one of `embedded`"),
+        (
+            "ca.pem } }",
+            "ca.pem }, a: { embedded: { data_dir: /x } }, b: { embedded: { data_dir: /y } } }",
+            "has one store",
+        ),
         ("id: 2f1c0d2e-6a7b-4c1d-9e0f-3b5a7c9d1e2f", "id: a, name: b", "not both"),
         ("id: 2f1c0d2e-6a7b-4c1d-9e0f-3b5a7c9d1e2f", "id: A B", "is not a name"),
         ("source: fleet", "source: home", "`sources` has no \"home\""),
@@ -353,7 +352,9 @@ fn what_is_no_service_is_said_with_its_place() {
     }
     let embedded = "version: 1\nconnections: { a: { id: b } }\npolicy: authority\n";
     let problems = load(embedded).unwrap_err().to_string();
-    assert!(problems.contains("`id` is for a source with a `url`") && problems.contains("`authority` needs a source"));
+    assert!(
+        problems.contains("`id` is for a source with a `url`") && problems.contains("`authority` needs one source")
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use super::*;
-use crate::lease::{Asked, Loan, MemoryConnection, MemorySource};
+use crate::lease::{Asked, Borrowed, LeaseSource, MemoryConnection, MemorySource};
 use crate::model::{Binding, Bindings, Code, Fields, HostPattern, Secret, Strategy};
 use crate::telemetry::TestClock;
 
@@ -16,7 +16,7 @@ struct Counting {
 }
 
 impl LeaseSource for Counting {
-    fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Loan> {
+    fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Borrowed> {
         Box::pin(async move {
             self.asked.fetch_add(1, Ordering::SeqCst);
             self.seen.lock().unwrap().push(ask.clone());
@@ -59,8 +59,8 @@ fn bench(permits: usize) -> Bench {
     let memory = MemorySource::new([connection("jira", "t1", None)]);
     let gate = tokio::sync::Semaphore::new(permits);
     let source = Arc::new(Counting { inner: memory.clone(), asked: AtomicUsize::new(0), gate, seen: Mutex::default() });
-    let routes = BTreeMap::from([(name("tickets"), name("jira"))]);
-    let leases = Arc::new(Leases::new(source.clone(), routes, Duration::from_secs(5), clock.clone()));
+    let sources = Sources::new().with("store", source.clone(), [(name("tickets"), name("jira"))]).rest_is_last();
+    let leases = Arc::new(Leases::new(sources, Duration::from_secs(5), clock.clone()));
     Bench { memory, source, clock, leases }
 }
 

@@ -80,7 +80,8 @@ pub(super) fn lease(body: &[u8], asked_at: SystemTime) -> Result<Lent, String> {
             credentials.insert(field, secret);
         }
     }
-    let mut loan = Loan { id: Arc::from(wire.id), version: wire.version, bindings, credentials, expires_at };
+    let mut loan =
+        Loan { id: Arc::from(wire.id), version: wire.version, bindings, credentials, expires_at, refreshable: false };
     loan.keep_what_is_used();
     Ok(Lent { name, event: wire.event, loan })
 }

@@ -10,12 +10,12 @@ use super::NexusSource;
 use super::answer::{self, Lent};
 use super::seen::Still;
 use super::waits::ASKED_AGAIN;
-use crate::lease::{Ask, Asked, Followed, LeaseSource, LendError, Loan};
+use crate::lease::{Ask, Asked, Borrowed, Followed, LeaseSource, LendError, Loan};
 use crate::model::{ConnectionName, Workspace};
 
 impl LeaseSource for NexusSource {
-    fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Loan> {
-        Box::pin(self.borrow(ask))
+    fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Borrowed> {
+        Box::pin(async { self.borrow(ask).await.map(Borrowed::Loan) })
     }
 
     fn still_there<'a>(&'a self, connection: &'a ConnectionName, id: &'a str) -> Asked<'a, bool> {
@@ -101,7 +101,7 @@ impl NexusSource {
             Still::There => Ok(true),
             Still::AskToBorrow(host) => {
                 let (workspace, agent) = (Workspace::local(), Arc::clone(agent));
-                let ask = Ask { workspace, agent, connection: connection.clone(), host };
+                let ask = Ask { workspace, agent, connection: connection.clone(), host, scope: None, held: None };
                 Ok(*self.borrow(&ask).await?.id == *id)
             }
             Still::Ask => {

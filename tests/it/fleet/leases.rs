@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nexus_sidecar::config::{ConnectionAt, ConnectionConfig};
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -170,7 +171,10 @@ async fn a_route_asks_by_the_id() {
     authority.lends(ID, granted("canary-1", 10));
     let name = |text: &str| nexus_sidecar::model::ConnectionName::parse(text).unwrap();
     let routed = |builder: crate::support::sidecar::Builder| {
-        builder.configure(move |config| drop(config.connections.insert(name("jira"), name(ID))))
+        builder.configure(move |config| {
+            let at = ConnectionAt::Named(name(ID));
+            config.connections.insert(name("jira"), ConnectionConfig { source: "fleet".to_owned(), at });
+        })
     };
     let (sidecar, origin) = borrowing_as(&authority, routed).await;
     assert!(origin.asked(&sidecar.agent, "/").await.head.contains("Bearer canary-1"));

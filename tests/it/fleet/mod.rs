@@ -57,7 +57,7 @@ pub async fn heard(sidecar: &Sidecar, event: u64) {
 async fn waits(sidecar: &Sidecar, is_so: impl Fn(&Value) -> bool) {
     let mut last = Value::Null;
     for _ in 0..2000 {
-        last = sidecar.status().await["source"].clone();
+        last = sidecar.status().await["sources"][0].clone();
         if is_so(&last) {
             return;
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nexus_sidecar::authority::{Authority, KeyReader, NewConnection, State, read_key};
 use nexus_sidecar::config::{AuthorityConfig, KeySource, PostgresConfig, PostgresPlace, StoreConfig};
-use nexus_sidecar::lease::Ask;
+use nexus_sidecar::lease::{Ask, Borrowed};
 use nexus_sidecar::model::{Binding, ConnectionName, Fields, Host, HostPattern, Secret, Strategy, Workspace};
 use nexus_sidecar::telemetry::{Clock as _, SystemClock};
 
@@ -125,10 +125,16 @@ async fn use_them(authority: Authority, issuer: SocketAddr, stop: Arc<AtomicBool
         if stop.load(Ordering::SeqCst) {
             break;
         }
-        let ask =
-            Ask { workspace: Workspace::local(), agent: "bot".into(), connection: name(number), host: host.clone() };
+        let ask = Ask {
+            workspace: Workspace::local(),
+            agent: "bot".into(),
+            connection: name(number),
+            host: host.clone(),
+            scope: None,
+            held: None,
+        };
         // While the database is away, or the credentials have ended, there are none.
-        let Ok(loan) = source.lend(&ask).await else { continue };
+        let Some(loan) = source.lend(&ask).await.ok().and_then(Borrowed::loan) else { continue };
         let left = loan.expires_at.map(|end| end.duration_since(SystemClock.wall()).unwrap_or_default());
         if left.is_some_and(|left| left < Duration::from_secs(5)) {
             continue;

@@ -12,7 +12,7 @@ use nexus_sidecar::config::{
     Timeouts, UpstreamConfig, UserCall,
 };
 use nexus_sidecar::identity::Gate;
-use nexus_sidecar::lease::{LeaseSource, MemoryConnection, MemorySource};
+use nexus_sidecar::lease::{LeaseSource, MemoryConnection, MemorySource, Sources};
 use nexus_sidecar::model::{Binding, Bindings, ConnectionName, Fields, Host, HostPattern, Secret, Strategy};
 use nexus_sidecar::proxy::Refused;
 use nexus_sidecar::telemetry::{Clock, Metrics, SystemClock, TestClock};
@@ -285,6 +285,8 @@ impl Builder {
         }
         let (moved, clock) = clock(self.at);
         let source = Arc::new(MemorySource::new(self.connections.into_iter().map(in_memory)));
+        let routes: Vec<_> =
+            config.connections.keys().map(|name| (name.clone(), config.named_there(name).clone())).collect();
         let lender: Arc<dyn LeaseSource> = match &config.remote {
             Some(remote) => app::remote_source(&config, remote, Arc::clone(&clock)).unwrap(),
             None => Arc::<MemorySource>::clone(&source),
@@ -300,7 +302,7 @@ impl Builder {
             config,
             gate: Arc::new(Gate::named(agents, self.agents.is_empty())),
             ca: Ca::ephemeral(clock.wall()).unwrap(),
-            source: lender,
+            sources: Sources::new().with("local", lender, routes).rest_is_last(),
             audit: audit.clone(),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),
@@ -370,6 +372,7 @@ fn config(home: &std::path::Path) -> Config {
             other_keys: vec![],
         },
         service: ServiceConfig::default(),
+        sources: Vec::new(),
         remote: None,
         ca_dir: home.join("ca"),
         upstream: UpstreamConfig { ca_files: Vec::new(), hosts: BTreeMap::new(), max_idle_per_key: 64, max_idle: 256 },

@@ -71,7 +71,14 @@ async fn an_outage_past_the_end_lends_nothing_and_heals() {
     let script = Script::new((0..6).map(|_| down()).chain([Does::Give("at2", None, Some(86_400))]));
     let source = fixture.authority.source();
     let host = Host::parse("api.example.com").unwrap();
-    let ask = Ask { workspace: Workspace::local(), agent: "bot".into(), connection: name("c"), host };
+    let ask = Ask {
+        workspace: Workspace::local(),
+        agent: "bot".into(),
+        connection: name("c"),
+        host,
+        scope: None,
+        held: None,
+    };
     fixture.clock.advance(Duration::from_secs(2880));
     for _ in 0..6 {
         renew(&fixture, &script, "c").await;
@@ -82,7 +89,10 @@ async fn an_outage_past_the_end_lends_nothing_and_heals() {
     let lent = source.lend(&ask).await;
     assert!(matches!(lent, Err(LendError::Unavailable { .. })), "{lent:?}");
     renew(&fixture, &script, "c").await;
-    assert_eq!(value(&source.lend(&ask).await.unwrap().credentials, "access_token").as_deref(), Some("at2"));
+    assert_eq!(
+        value(&source.lend(&ask).await.unwrap().loan().unwrap().credentials, "access_token").as_deref(),
+        Some("at2")
+    );
     assert_eq!(fixture.row("c").refresh_tries, 0);
 }
 

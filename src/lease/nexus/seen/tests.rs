@@ -10,6 +10,8 @@ fn ask(agent: &str, connection: &str) -> Ask {
         agent: agent.into(),
         connection: ConnectionName::parse(connection).unwrap(),
         host: Host::parse("api.test").unwrap(),
+        scope: None,
+        held: None,
     }
 }
 

@@ -1,0 +1,92 @@
+//! The sources of a configuration, each opened as what it is, and the routes to them.
+
+use std::sync::Arc;
+
+use super::remote::{RemoteError, remote_source};
+use crate::config::{Config, ConnectionAt, ConnectionConfig, SourceConfig, SourceKind};
+use crate::lease::{Configured, FileFetch, LeaseSource, NexusSource, Sources};
+use crate::model::{Bindings, ConnectionName};
+use crate::telemetry::Clock;
+
+/// What is open already when the sources are put together.
+#[derive(Default)]
+pub struct Opened {
+    /// The store in this process.
+    pub embedded: Option<Arc<dyn LeaseSource>>,
+    /// The only Authority service.
+    pub service: Option<Arc<NexusSource>>,
+}
+
+/// Opens what is not open yet and adds all of it, behind what is there. A store that was not
+/// opened is left out.
+///
+/// # Errors
+/// A source that cannot be used as it is configured. None of them is asked yet.
+pub fn add_sources(
+    mut sources: Sources,
+    config: &Config,
+    opened: &Opened,
+    clock: &Arc<dyn Clock>,
+) -> Result<Sources, RemoteError> {
+    let knowing = config.sources.iter().filter(|source| source.kind.knows_names()).count();
+    for source in &config.sources {
+        let Some(lender) = open(config, source, opened, clock)? else { continue };
+        let routes = of(config, source).map(|(name, connection)| {
+            let there = match &connection.at {
+                ConnectionAt::Named(there) => there,
+                _ => name,
+            };
+            (name.clone(), there.clone())
+        });
+        let rest = source.kind.knows_names() && knowing == 1;
+        sources = sources.with(&source.name, Arc::clone(&lender), routes.collect::<Vec<_>>());
+        if rest {
+            sources = sources.rest_is_last();
+        }
+    }
+    Ok(sources)
+}
+
+fn open(
+    config: &Config,
+    source: &SourceConfig,
+    opened: &Opened,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Arc<dyn LeaseSource>>, RemoteError> {
+    let name = &source.name;
+    Ok(Some(match &source.kind {
+        SourceKind::Embedded(_) => return Ok(opened.embedded.clone()),
+        SourceKind::Nexus(remote) => match &opened.service {
+            Some(service) if config.remote.as_ref() == Some(remote) => Arc::clone(service) as Arc<dyn LeaseSource>,
+            _ => remote_source(config, remote, Arc::clone(clock))?,
+        },
+        SourceKind::File(_) => {
+            let there = places(config, source, |at| match at {
+                ConnectionAt::File(contract, there) => Some((contract, there)),
+                _ => None,
+            });
+            let fetch = FileFetch::new(there.iter().map(|(.., there)| there), Arc::clone(clock));
+            Arc::new(Configured::new(name, fetch, there))
+        }
+    }))
+}
+
+fn of<'a>(
+    config: &'a Config,
+    source: &'a SourceConfig,
+) -> impl Iterator<Item = (&'a ConnectionName, &'a ConnectionConfig)> {
+    config.connections.iter().filter(|(_, connection)| connection.source == source.name)
+}
+
+/// The connections of a source whose contract stands in the configuration.
+fn places<P: Clone>(
+    config: &Config,
+    source: &SourceConfig,
+    place: impl Fn(&ConnectionAt) -> Option<(&Bindings, &P)>,
+) -> Vec<(ConnectionName, Bindings, P)> {
+    let all = of(config, source).filter_map(|(name, connection)| {
+        let (contract, there) = place(&connection.at)?;
+        Some((name.clone(), contract.clone(), there.clone()))
+    });
+    all.collect()
+}

@@ -1,0 +1,208 @@
+//! `sources:` and `connections:`: where credentials come from, and which of them a rule's name is.
+//!
+//! A source is of exactly one kind, each in a file of its own: what it is reached by, and what an
+//! entry of `connections:` says of it. An Authority knows the contract of each connection; for every
+//! other source the entry has it (`contract`).
+
+mod authority;
+mod contract;
+mod file;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub use self::authority::RemoteConfig;
+pub use self::file::{FileConnection, FileSource};
+use serde_json::{Map, Value};
+
+use super::reader::Reader;
+use crate::config::yaml::{Entry, Fields, Node};
+use crate::model::{Bindings, ConnectionName};
+
+/// One of `sources:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceConfig {
+    /// Its name, as `connections:` says it.
+    pub name: String,
+    /// What it is.
+    pub kind: SourceKind,
+}
+
+/// What a source is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// The Authority in this process: the folder of its store.
+    Embedded(PathBuf),
+    /// An Authority service.
+    Nexus(RemoteConfig),
+    /// Files, each of which holds one field.
+    File(FileSource),
+}
+
+/// One of `connections:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionConfig {
+    /// The name of its source.
+    pub source: String,
+    /// What it is there.
+    pub at: ConnectionAt,
+}
+
+/// What a connection is at its source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConnectionAt {
+    /// A name or an id that the source knows, with its contract.
+    Named(ConnectionName),
+    /// Fields in files.
+    File(Bindings, FileConnection),
+}
+
+/// The keys by which a source says what it is.
+const KINDS: [&str; 3] = ["embedded", "url", "file"];
+
+impl SourceKind {
+    /// Whether it knows connections by name, so that one without an entry can be looked up there.
+    pub fn knows_names(&self) -> bool {
+        matches!(self, Self::Embedded(_) | Self::Nexus(_))
+    }
+
+    /// Checks what a rule narrows a lease of this source to.
+    ///
+    /// # Errors
+    /// This kind narrows nothing, or not like this: why, for whoever wrote the rule.
+    pub fn check_scope(&self, _scope: &Map<String, Value>) -> Result<(), String> {
+        match self {
+            Self::Embedded(_) | Self::Nexus(_) => Err("an Authority narrows no lease yet".to_owned()),
+            Self::File(_) => Err("what is kept in files cannot be narrowed".to_owned()),
+        }
+    }
+
+    fn read(fields: &mut Fields<'_>, name: &str, reader: &mut Reader<'_>) -> Option<Self> {
+        let said: Vec<_> = KINDS.iter().filter_map(|key| Some((*key, fields.get(key)?))).collect();
+        match said[..] {
+            [("embedded", node)] => authority::embedded(node, reader).map(Self::Embedded),
+            [("url", node)] => authority::remote(name, node, fields, reader).map(Self::Nexus),
+            [("file", node)] => file::source(node, reader).map(Self::File),
+            [(one, _), (other, node), ..] => {
+                reader.findings.with(node, format!("a source is either `{one}` or `{other}`: not both"));
+                None
+            }
+            _ => {
+                let kinds = KINDS.map(|kind| format!("`{kind}`")).join(", ");
+                reader
+                    .findings
+                    .with(fields.node(), format!("a source says what it is by one of {kinds}: none is here"));
+                None
+            }
+        }
+    }
+
+    /// What an entry of `connections:` says of a connection of this source.
+    fn connection(
+        &self,
+        name: &ConnectionName,
+        fields: &mut Fields<'_>,
+        reader: &mut Reader<'_>,
+    ) -> Option<ConnectionAt> {
+        match self {
+            Self::Embedded(_) => authority::named(name, fields, false, reader).map(ConnectionAt::Named),
+            Self::Nexus(_) => authority::named(name, fields, true, reader).map(ConnectionAt::Named),
+            Self::File(source) => {
+                let (contract, there) = (contract::read(fields, reader), file::connection(source, fields, reader));
+                let (contract, there) = (contract?, there?);
+                contract::needs(&contract, there.fields.keys(), fields.node(), reader);
+                Some(ConnectionAt::File(contract, there))
+            }
+        }
+    }
+}
+
+/// The sources of a file.
+pub(super) struct Declared {
+    /// The names that are written, of those too that cannot be read.
+    names: Vec<String>,
+    /// Those that can be read.
+    pub(super) read: Vec<SourceConfig>,
+}
+
+impl Declared {
+    /// Whether one of them has a policy to hand out, or cannot be read and may have.
+    pub(super) fn may_hand_out_policy(&self, service: bool) -> bool {
+        service || self.read.len() < self.names.len()
+    }
+}
+
+/// Reads `sources:`; where there is none, the store in `data_dir` is the only one.
+pub(super) fn read(node: Option<&Node>, data_dir: Option<&Path>, reader: &mut Reader<'_>) -> Declared {
+    let entries = node.map(|node| node.entries(reader.findings)).unwrap_or_default();
+    let mut sources: Vec<SourceConfig> = Vec::new();
+    for entry in entries {
+        let Some(source) = one(entry, reader) else { continue };
+        let second = matches!(source.kind, SourceKind::Embedded(_))
+            && sources.iter().any(|other| matches!(other.kind, SourceKind::Embedded(_)));
+        if second {
+            entry.problem("a process has one store: there is an `embedded` source already".into(), reader.findings);
+        }
+        sources.push(source);
+    }
+    if let (true, Some(dir)) = (entries.is_empty(), data_dir) {
+        sources.push(SourceConfig { name: "local".to_owned(), kind: SourceKind::Embedded(dir.to_owned()) });
+    }
+    let names = match entries {
+        [] => sources.iter().map(|source| source.name.clone()).collect(),
+        _ => entries.iter().map(|entry| entry.key.clone()).collect(),
+    };
+    Declared { names, read: sources }
+}
+
+fn one(entry: &Entry, reader: &mut Reader<'_>) -> Option<SourceConfig> {
+    let mut fields = Fields::open(&entry.node, reader.findings)?;
+    let kind = SourceKind::read(&mut fields, &entry.key, reader);
+    if kind.is_some() {
+        fields.finish(&[], reader.findings);
+    }
+    Some(SourceConfig { name: entry.key.clone(), kind: kind? })
+}
+
+/// Reads `connections:`, each by the source that it names; without a name it is of the only one.
+pub(super) fn connections(
+    node: Option<&Node>,
+    sources: &Declared,
+    reader: &mut Reader<'_>,
+) -> BTreeMap<ConnectionName, ConnectionConfig> {
+    let mut connections = BTreeMap::new();
+    for entry in node.map(|node| node.entries(reader.findings)).unwrap_or_default() {
+        let name = match ConnectionName::parse(&entry.key) {
+            Ok(name) => name,
+            Err(error) => {
+                entry.problem(error.to_string(), reader.findings);
+                continue;
+            }
+        };
+        let Some(mut fields) = Fields::open(&entry.node, reader.findings) else { continue };
+        let Some(source) = source_of(&mut fields, sources, reader) else { continue };
+        let at = source.kind.connection(&name, &mut fields, reader);
+        fields.finish(&[], reader.findings);
+        if let Some(at) = at {
+            connections.insert(name, ConnectionConfig { source: source.name.clone(), at });
+        }
+    }
+    connections
+}
+
+fn source_of<'s>(fields: &mut Fields<'_>, sources: &'s Declared, reader: &mut Reader<'_>) -> Option<&'s SourceConfig> {
+    let Some(node) = fields.get("source") else {
+        return match &sources.read[..] {
+            [only] => Some(only),
+            _ if sources.names.len() < 2 => None,
+            _ => reader.missing(fields.node(), "source"),
+        };
+    };
+    let named = node.text(reader.findings)?;
+    let found = sources.read.iter().find(|source| source.name == named);
+    // Of one that is there and wrong enough was said.
+    if !sources.names.iter().any(|name| name == named) {
+        reader.findings.with(node, format!("`sources` has no {named:?}"));
+    }
+    found
+}
