@@ -211,7 +211,7 @@ audits: {}
     ] {
         assert!(problems.contains(want), "{want} is not in\n{problems}");
     }
-    assert_eq!(problems.lines().count(), 17, "{problems}");
+    assert_eq!(problems.lines().count(), 16, "{problems}");
 }
 
 #[test]
