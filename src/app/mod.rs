@@ -6,6 +6,7 @@
 
 mod calls;
 mod drain;
+mod narrowing;
 mod pushed;
 mod reload;
 mod remote;
@@ -22,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 pub use self::calls::caller;
+pub use self::narrowing::Narrowing;
 pub use self::pushed::{KeptPolicy, PushedError, PushedPolicy, Start, document_of};
 pub use self::reload::Reloader;
 pub use self::remote::{RemoteError, remote_source};

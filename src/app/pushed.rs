@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::Reloader;
+use super::{Narrowing, Reloader};
 use crate::config::{Config, Document, Problems, RemoteConfig};
 use crate::lease::{NexusSource, PolicyDocument, PolicyError};
 use crate::policy::Policy;
@@ -22,6 +22,7 @@ pub struct PushedPolicy {
     source: Arc<NexusSource>,
     kept: KeptPolicy,
     current: PolicyDocument,
+    narrowing: Narrowing,
 }
 
 /// The file of the last good policy.
@@ -113,19 +114,21 @@ pub fn document_of(policy: &PolicyDocument) -> Document {
     Document::of_authority(policy.version, &policy.document)
 }
 
-fn compile(document: &PolicyDocument) -> Result<Policy, Problems> {
-    Policy::compile(vec![document_of(document)])
+fn compile(document: &PolicyDocument, narrowing: &Narrowing) -> Result<Policy, Problems> {
+    let policy = Policy::compile(vec![document_of(document)])?;
+    narrowing.check(&policy).map(|()| policy)
 }
 
 impl PushedPolicy {
     /// Asks the Authority for its policy. Where it cannot be asked, or what it has is not valid,
-    /// the last good one holds, with a warning.
-    pub async fn start(source: Arc<NexusSource>, kept: KeptPolicy) -> Result<Start, PushedError> {
+    /// the last good one holds, with a warning. A policy whose leases cannot be narrowed as it says
+    /// is not valid here.
+    pub async fn start(source: Arc<NexusSource>, kept: KeptPolicy, narrowing: Narrowing) -> Result<Start, PushedError> {
         let (error, warning) = match source.policy().await {
-            Ok(current) => match compile(&current) {
+            Ok(current) => match compile(&current, &narrowing) {
                 Ok(policy) => {
                     kept.keep(&current);
-                    return Ok(Start { policy, pushed: Self { source, kept, current }, warning: None });
+                    return Ok(Start { policy, pushed: Self { source, kept, current, narrowing }, warning: None });
                 }
                 Err(problems) => {
                     let number = current.version;
@@ -138,11 +141,15 @@ impl PushedPolicy {
                 (PushedError::Unavailable { source: error, kept: kept.file.clone() }, warning)
             }
         };
-        let Some((current, policy)) = kept.read().and_then(|kept| Some((kept.clone(), compile(&kept).ok()?))) else {
-            return Err(error);
-        };
+        let good = |kept: PolicyDocument| compile(&kept, &narrowing).ok().map(|policy| (kept, policy));
+        let Some((current, policy)) = kept.read().and_then(good) else { return Err(error) };
         let warning = Some(format!("{warning}: the last good one, {}, holds", current.version));
-        Ok(Start { policy, pushed: Self { source, kept, current }, warning })
+        Ok(Start { policy, pushed: Self { source, kept, current, narrowing }, warning })
+    }
+
+    /// Goes by these sources from now on.
+    pub fn narrowed_by(&mut self, narrowing: Narrowing) {
+        self.narrowing = narrowing;
     }
 
     /// Takes what the Authority says from now on, for as long as it is polled.
@@ -163,7 +170,7 @@ impl PushedPolicy {
 
     fn take(&mut self, document: PolicyDocument, reloader: &Reloader, metrics: &Metrics) {
         let number = document.version;
-        match compile(&document) {
+        match compile(&document, &self.narrowing) {
             Ok(policy) => {
                 let version = policy.version().to_string();
                 reloader.policy(policy);
@@ -208,13 +215,14 @@ mod tests {
         let text = "version: 1\nrules:\n  - { host: a.test, action: forward }\n";
         let version = |number, text: &str| {
             let document = PolicyDocument { version: number, document: text.to_owned() };
-            compile(&document).unwrap().version().to_string()
+            Policy::compile(vec![document_of(&document)]).unwrap().version().to_string()
         };
         let seven = version(7, text);
         assert!(seven.starts_with("7:") && seven.len() == 18, "{seven}");
         assert_ne!(seven, version(8, text));
         assert_ne!(seven, version(7, &text.replace("a.test", "b.test")));
-        let problems = compile(&PolicyDocument { version: 9, document: "version: 2".to_owned() }).unwrap_err();
+        let wrong = PolicyDocument { version: 9, document: "version: 2".to_owned() };
+        let problems = Policy::compile(vec![document_of(&wrong)]).unwrap_err();
         assert!(problems.to_string().contains("the Authority's policy 9:1:10"), "{problems}");
     }
 }

@@ -218,7 +218,10 @@ impl LeaseSource for EmbeddedSource {
     fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Borrowed> {
         let Ask { workspace, agent, connection, host, .. } = ask.clone();
         let wanted = Wanted { workspace, agent: Some(agent), connection, host: Some(host) };
-        Box::pin(async { Ok(self.desk.lend(Actor::Embedded, wanted, Rule::Any).await?.loan.into()) })
+        Box::pin(async {
+            ask.refuse_scope()?;
+            Ok(self.desk.lend(Actor::Embedded, wanted, Rule::Any).await?.loan.into())
+        })
     }
 
     fn still_there<'a>(&'a self, connection: &'a ConnectionName, id: &'a str) -> Asked<'a, bool> {

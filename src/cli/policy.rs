@@ -10,6 +10,7 @@ use self::news::News;
 use super::failure::{Failure, finish};
 use super::output::{print, print_json};
 use super::{exit, remote, start};
+use crate::app::Narrowing;
 use crate::config::{Catalogue, Problem, Problems, load_documents};
 use crate::policy::Policy;
 
@@ -108,17 +109,20 @@ fn answer(args: &Args) -> Result<ExitCode, Failure> {
 /// Compiles the files that were named, else the user's. `None` where problems were printed as
 /// JSON, which is all that is left to say.
 fn load(named: &[PathBuf], config: Option<&Path>, json: bool) -> Result<Option<Policy>, Failure> {
-    let documents = match named {
-        [] => {
-            let config = start::config(config)?;
-            match remote::kept_document(&config)? {
-                Some(kept) => Ok(vec![kept]),
-                None => load_documents(&start::policy_files(&config)?),
-            }
-        }
-        named => load_documents(named),
+    // A configuration that nobody named says nothing of files that somebody did.
+    let config = (named.is_empty() || config.is_some()).then(|| start::config(config)).transpose()?;
+    let documents = match &config {
+        Some(config) if named.is_empty() => match remote::kept_document(config)? {
+            Some(kept) => Ok(vec![kept]),
+            None => load_documents(&start::policy_files(config)?),
+        },
+        _ => load_documents(named),
     };
-    match documents.and_then(Policy::compile) {
+    let narrowed = |policy: Policy| match &config {
+        Some(config) => Narrowing::of(config).check(&policy).map(|()| policy),
+        None => Ok(policy),
+    };
+    match documents.and_then(Policy::compile).and_then(narrowed) {
         Ok(policy) => Ok(Some(policy)),
         Err(Problems(problems)) if json => {
             let problems: Vec<Value> = problems.iter().map(problem_as_json).collect();

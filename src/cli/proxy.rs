@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::failure::{Failure, finish};
 use super::stop::Stop;
 use super::{environment, exit, harden, remote, start};
-use crate::app::{self, Bound, Ground, Parts, PushedPolicy, Reloader};
+use crate::app::{self, Bound, Ground, Narrowing, Parts, PushedPolicy, Reloader};
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::identity::Gate;
@@ -84,7 +84,7 @@ fn execute(args: &Args) -> Result<ExitCode, Failure> {
 /// The rules to start with, and what follows them where they are the Authority's.
 fn policy(config: &Config, remote: Option<&Arc<NexusSource>>) -> Result<(Policy, Option<PushedPolicy>), Failure> {
     let Some(started) = remote::policy(config, remote)? else {
-        return Ok((start::load_policy(&config.policy)?, None));
+        return Ok((start::load_policy(config, &Narrowing::of(config))?, None));
     };
     if let Some(warning) = &started.warning {
         tracing::warn!(reason = warning, "starting with an older policy");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::failure::Failure;
 use super::start;
-use crate::app::{self, KeptPolicy, PushedError, PushedPolicy, Start};
+use crate::app::{self, KeptPolicy, Narrowing, PushedError, PushedPolicy, Start};
 use crate::config::{Config, Document, RemoteConfig};
 use crate::lease::NexusSource;
 use crate::telemetry::Clock;
@@ -21,7 +21,8 @@ pub(super) fn policy(config: &Config, source: Option<&Arc<NexusSource>>) -> Resu
         return Ok(None);
     };
     let kept = KeptPolicy::of(config, remote);
-    let started = start::block_on(async { Ok(PushedPolicy::start(Arc::clone(source), kept).await) })?;
+    let narrowing = Narrowing::of(config);
+    let started = start::block_on(async { Ok(PushedPolicy::start(Arc::clone(source), kept, narrowing).await) })?;
     started.map(Some).map_err(|error| match error {
         PushedError::Invalid { .. } => Failure::usage(error),
         PushedError::Unavailable { .. } | PushedError::None(_) => Failure::failed(error),

@@ -17,7 +17,7 @@ use super::client::variables::{self, Child};
 use super::client::{Given, VARIABLES, Withheld, java};
 use super::failure::{Failure, finish, say};
 use super::{environment, harden, remote, start};
-use crate::app::{self, Bound, Ground, Parts, PushedPolicy};
+use crate::app::{self, Bound, Ground, Narrowing, Parts, PushedPolicy};
 use crate::audit::Audit;
 use crate::config::{ANONYMOUS, Config, Listen, Provider, SetName};
 use crate::identity::Gate;
@@ -102,10 +102,13 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
     let mut config = for_one_command(start::config(args.config.as_deref())?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let remote = remote::source(&config, &clock)?;
-    let (policy, pushed) = policy(&args, &config, remote.as_ref())?;
+    let (policy, mut pushed) = policy(&args, &config, remote.as_ref())?;
     // With a policy of its own, it goes by that to its end.
     config.policy_of_authority = pushed.is_some();
     let InMemory { connections, variables: mut sources } = fields::read(&args.fields, &policy)?;
+    let narrowing = Narrowing::of(&config).holding(connections.iter().map(|held| &held.name));
+    narrowing.check(&policy).map_err(|problems| Failure::invalid(&problems))?;
+    pushed.iter_mut().for_each(|pushed| pushed.narrowed_by(narrowing.clone()));
     sources.extend(config.authority.variables());
     let withheld = Withheld::new(args.keep.clone(), sources)?;
     let ground = start::ground(&config)?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 
 use super::failure::Failure;
-use crate::app::{self, Ground, Opened};
+use crate::app::{self, Ground, Narrowing, Opened};
 use crate::config::{
     Catalogue, Config, Document, Environment, LogConfig, LogFormat, SetName, SetNameError, load_documents,
 };
@@ -119,9 +119,11 @@ pub(super) fn policy_files(config: &Config) -> Result<Vec<PathBuf>, Failure> {
     )))
 }
 
-/// Reads and compiles policy files as one set.
-pub(super) fn load_policy(files: &[PathBuf]) -> Result<Policy, Failure> {
-    app::load_policy(files).map_err(|problems| Failure::invalid(&problems))
+/// Reads and compiles the policy files of a configuration as one set, whose leases the sources of
+/// the sidecar can narrow as it says.
+pub(super) fn load_policy(config: &Config, narrowing: &Narrowing) -> Result<Policy, Failure> {
+    let policy = app::load_policy(&config.policy).and_then(|policy| narrowing.check(&policy).map(|()| policy));
+    policy.map_err(|problems| Failure::invalid(&problems))
 }
 
 /// Opens the sockets and reads the roots, before anything is made on disk.

@@ -8,9 +8,9 @@ use aws_lc_rs::digest;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::source::{Borrowed, Followed, Scope};
+use super::source::{Borrowed, Followed};
 use super::{Ask, Asked, LeaseSource, LendError, Loan};
-use crate::model::{Bindings, ConnectionName, Fields};
+use crate::model::{Bindings, ConnectionName, Fields, Scope};
 
 /// What gives credentials, and knows neither hosts nor strategies.
 pub trait Fetch: Send + Sync + 'static {
@@ -19,6 +19,12 @@ pub trait Fetch: Send + Sync + 'static {
 
     /// Fetches the credentials of a connection. Asked again, it gives those of that moment.
     fn fetch<'a>(&'a self, place: &'a Self::Place, ask: &'a Ask) -> Asked<'a, Fetched>;
+
+    /// Whether it heeds what a rule narrows a lease to. One that does not is never asked for a lease
+    /// that is narrowed.
+    fn narrows(&self) -> bool {
+        false
+    }
 
     /// Tells what of a connection may be different from now on: moves when something did, for a
     /// source that notices by itself.
@@ -77,6 +83,9 @@ impl<F: Fetch> Configured<F> {
     async fn borrow(&self, ask: &Ask) -> Result<Borrowed, LendError> {
         let name = &ask.connection;
         let (bindings, place) = self.connections.get(name).ok_or_else(|| LendError::NotFound(name.clone()))?;
+        if !self.fetch.narrows() {
+            ask.refuse_scope()?;
+        }
         let Fetched { fields, expires_at, refreshable } = self.fetch.fetch(place, ask).await?;
         super::check_usable(name, bindings, &fields)?;
         let version = self.version(ask, &fields);

@@ -114,7 +114,10 @@ impl MemorySource {
 
 impl LeaseSource for MemorySource {
     fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Borrowed> {
-        Box::pin(async { self.loan(&ask.connection).map(Borrowed::Loan) })
+        Box::pin(async {
+            ask.refuse_scope()?;
+            self.loan(&ask.connection).map(Borrowed::Loan)
+        })
     }
 
     fn still_there<'a>(&'a self, connection: &'a ConnectionName, id: &'a str) -> Asked<'a, bool> {

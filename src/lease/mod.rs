@@ -24,7 +24,9 @@ pub use file::FileFetch;
 pub use lent::{Lease, Lent, Memo};
 pub use memory::{MemoryConnection, MemorySource};
 pub use nexus::{NexusSource, PolicyDocument, PolicyError};
-pub use source::{Ask, Asked, Borrowed, Followed, Heard, Held, LeaseSource, LendError, Loan, Scope};
+pub use source::{Ask, Asked, Borrowed, Followed, Heard, Held, LeaseSource, LendError, Loan};
 pub use sources::{Source, Sources};
+
+pub use crate::model::Scope;
 
 use fields::check_usable;

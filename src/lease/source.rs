@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use crate::config::Catalogue;
-use crate::model::{Bindings, Cause, Code, ConnectionName, Fields, Host, Refusal, Strategy, Workspace};
+use crate::model::{Bindings, Cause, Code, ConnectionName, Fields, Host, Refusal, Scope, Strategy, Workspace};
 
 /// What a source is still busy with.
 pub type Asked<'a, T> = Pin<Box<dyn Future<Output = Result<T, LendError>> + Send + 'a>>;
@@ -83,26 +82,19 @@ pub struct Ask {
     pub held: Option<Held>,
 }
 
-/// What a rule narrows a lease to, in canonical form: JSON with sorted keys, and no two texts for
-/// the same thing. What its keys mean, its source says.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Scope(Arc<str>);
-
-impl Scope {
-    /// The canonical form of an object.
-    pub fn of(narrowing: &Map<String, Value>) -> Self {
-        // `serde_json` keeps the keys of an object sorted.
-        Self(Value::Object(narrowing.clone()).to_string().into())
-    }
-
-    /// The canonical form.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The object.
-    pub fn read(&self) -> Map<String, Value> {
-        serde_json::from_str(&self.0).unwrap_or_default()
+impl Ask {
+    /// For a source that narrows nothing: credentials that may more than the rule says are not lent.
+    ///
+    /// # Errors
+    /// The rule narrows the lease.
+    pub fn refuse_scope(&self) -> Result<(), LendError> {
+        match &self.scope {
+            None => Ok(()),
+            Some(_) => Err(LendError::Unusable {
+                name: self.connection.clone(),
+                why: "a rule narrows it by `scope`, and its source narrows nothing".to_owned(),
+            }),
+        }
     }
 }
 

@@ -178,7 +178,9 @@ fn effect(written: &RuleDoc, problems: &mut Vec<Problem>) -> Option<Effect> {
     let connection = written.connection.as_ref();
     let complaint = match (action.map(|action| action.value), connection) {
         (None | Some(Action::Inject), Some(connection)) => {
-            return Some(Effect::Inject { connection: connection.value.clone(), plaintext: written.plaintext });
+            let scope = written.scope.as_ref().map(|scope| scope.value.clone());
+            let connection = connection.value.clone();
+            return Some(Effect::Inject { connection, plaintext: written.plaintext, scope });
         }
         (Some(Action::Forward), None) => return Some(Effect::Forward),
         (Some(Action::Deny), None) => return Some(Effect::Deny),
@@ -219,6 +221,8 @@ fn check_keys(written: &RuleDoc, effect: &Effect, problems: &mut Vec<Problem>) {
     if !injects {
         complain(written.mints.then_some(&written.at), "`mints` stands beside `connection` alone");
         complain(written.plaintext.then_some(&written.at), "`plaintext` stands beside `connection` alone");
+        let at = written.scope.as_ref().map(|scope| &scope.at);
+        complain(at, "`scope` narrows what is lent, and stands beside `connection` alone");
         let at = written.pass_headers.first().map(|header| &header.at);
         complain(at, "`pass_headers` stands beside `connection` alone: without one they pass");
     }

@@ -22,6 +22,7 @@ fn terms(method: &str, url: &str, pass_headers: &[HeaderName]) -> Terms {
         networks: Arc::new([]),
         pass_headers: pass_headers.into(),
         key_headers: Arc::new([]),
+        scope: None,
     }
 }
 

@@ -97,7 +97,8 @@ impl Policy {
     }
 
     /// Tells whether this policy still allows what was asked, with the same connection and
-    /// destination as before, and every network that it was allowed. What it cannot know is a no.
+    /// destination as before, every network that it was allowed, and a lease that is narrowed no
+    /// otherwise. What it cannot know is a no.
     pub fn still_allows(&self, question: &Question, terms: &Terms, connection: Option<&ConnectionName>) -> bool {
         match &question.about {
             About::Tunnel { target, protocol } => match self.at_connect(&question.agent, target) {
@@ -116,6 +117,7 @@ impl Policy {
                         destination == *terms.destination()
                             && connection == connection_of(rule)
                             && covers(&rule.networks, terms)
+                            && (rule.scope().is_none() || rule.scope() == terms.scope.as_ref())
                     }
                     Ruling::Refuse(_) | Ruling::Unknown => false,
                 }

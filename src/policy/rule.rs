@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::glob::Glob;
 use super::item::{Evidence, Item, Known};
 use crate::config::{At, Protocol, SetName};
-use crate::model::{ConnectionName, Destination, Host, HostPattern, Path, Scheme};
+use crate::model::{ConnectionName, Destination, Host, HostPattern, Path, Scheme, Scope};
 
 /// A rule, ready to be tried.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(super) struct Rule {
 /// What a rule does with what it matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    Inject { connection: ConnectionName, plaintext: bool },
+    Inject { connection: ConnectionName, plaintext: bool, scope: Option<Scope> },
     Forward,
     Tunnel(Protocol),
     Deny,
@@ -139,6 +139,14 @@ impl Rule {
     /// Tells whether the rule looks at anything that CONNECT does not show.
     pub(super) fn looks_inside(&self) -> bool {
         !self.methods.is_empty() || !self.paths.is_empty() || !self.items.is_empty() || self.strict_path
+    }
+
+    /// What it narrows a lease to.
+    pub(super) fn scope(&self) -> Option<&Scope> {
+        match &self.effect {
+            Effect::Inject { scope, .. } => scope.as_ref(),
+            _ => None,
+        }
     }
 
     /// Tells whether the rule turns `http` into `https`.

@@ -127,11 +127,13 @@ impl Policy {
         let injects = |rule: &&Rule| matches!(rule.effect, Effect::Inject { .. });
         let model = named().find(injects).or_else(|| named().find(|rule| rule.effect == Effect::Forward));
         let effect = match (model.map(|rule| &rule.effect), Catalogue::built_in().at_host(came.host())) {
-            (Some(Effect::Inject { connection, plaintext }), _) => {
+            (Some(Effect::Inject { connection, plaintext, scope }), _) => {
                 let plaintext = *plaintext && came.scheme() == Scheme::Http;
-                Effect::Inject { connection: connection.clone(), plaintext }
+                Effect::Inject { connection: connection.clone(), plaintext, scope: scope.clone() }
             }
-            (None, Some(provider)) => Effect::Inject { connection: provider.connection.clone(), plaintext: false },
+            (None, Some(provider)) => {
+                Effect::Inject { connection: provider.connection.clone(), plaintext: false, scope: None }
+            }
             _ => Effect::Forward,
         };
         let mut networks = model.map(|rule| rule.networks.to_vec()).unwrap_or_default();

@@ -3,7 +3,7 @@
 use super::Policy;
 use super::rule::Effect;
 use crate::config::{At, Protocol};
-use crate::model::{ConnectionName, HostPattern};
+use crate::model::{ConnectionName, HostPattern, Scope};
 
 /// One rule, as far as it matters to whoever looks after a set-up.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,8 @@ pub struct Surveyed<'p> {
     pub hosts: &'p [HostPattern],
     /// The connection that it borrows.
     pub connection: Option<&'p ConnectionName>,
+    /// What its lease is narrowed to.
+    pub scope: Option<&'p Scope>,
     /// `plaintext: true`: the credential may go over plain HTTP.
     pub plaintext: bool,
     /// `protocol: any`: a tunnel in which TLS is not asked for.
@@ -27,11 +29,12 @@ impl Policy {
     pub fn survey(&self) -> impl Iterator<Item = Surveyed<'_>> {
         self.rules.all().iter().map(|rule| {
             let (connection, plaintext) = match &rule.effect {
-                Effect::Inject { connection, plaintext } => (Some(connection), *plaintext),
+                Effect::Inject { connection, plaintext, .. } => (Some(connection), *plaintext),
                 _ => (None, false),
             };
+            let scope = rule.scope();
             let any_protocol = rule.effect == Effect::Tunnel(Protocol::Any);
-            Surveyed { name: &rule.name, at: &rule.at, hosts: &rule.hosts, connection, plaintext, any_protocol }
+            Surveyed { name: &rule.name, at: &rule.at, hosts: &rule.hosts, connection, scope, plaintext, any_protocol }
         })
     }
 

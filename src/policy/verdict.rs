@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use super::rule::Rule;
 use crate::config::Protocol;
 use crate::identity::Agent;
-use crate::model::{ConnectionName, Destination, Path, Refusal};
+use crate::model::{ConnectionName, Destination, Path, Refusal, Scope};
 
 /// What holds at CONNECT, where only agent, host and port are known.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ pub struct Terms {
     pub(super) networks: Arc<[IpNet]>,
     pub(super) pass_headers: Arc<[HeaderName]>,
     pub(super) key_headers: Arc<[HeaderName]>,
+    pub(super) scope: Option<Scope>,
 }
 
 /// Policy of a version said yes to this agent, destination, method and path **with this
@@ -72,6 +73,7 @@ impl Terms {
             networks: rule.networks.clone(),
             pass_headers: rule.pass_headers.clone(),
             key_headers: rule.key_headers.clone(),
+            scope: rule.scope().cloned(),
         }
     }
 
@@ -125,6 +127,10 @@ impl Grant {
     /// The connection whose lease may be applied.
     pub fn connection(&self) -> &ConnectionName {
         &self.0.1
+    }
+    /// What its lease is narrowed to.
+    pub fn scope(&self) -> Option<&Scope> {
+        self.0.0.scope.as_ref()
     }
 }
 

@@ -61,12 +61,22 @@ fn an_unknown_key_of_the_configuration_is_named_by_place() {
 
 #[test]
 fn what_is_not_available_yet_is_refused_by_place() {
-    for (key, value) in
-        [("scope", "{}"), ("websocket", "true"), ("limit", "{ rate: 1/minute }"), ("approval", "{ timeout: 2m }")]
-    {
+    for (key, value) in [("websocket", "true"), ("limit", "{ rate: 1/minute }"), ("approval", "{ timeout: 2m }")] {
         let home = home("");
         home.write("policy.yaml", &format!("version: 1\nrules:\n  - {{ name: a, host: a.test, {key}: {value} }}\n"));
         says(&proxy(&home), 2, &["policy.yaml:3:", key, "not available yet"]);
+    }
+}
+
+#[test]
+fn a_scope_that_no_source_heeds_is_refused_by_place() {
+    for (scope, said) in
+        [("{ repositories: [a] }", "narrows no lease"), ("{}", "narrows nothing"), ("{ a: 1.5 }", "fractions")]
+    {
+        let home = home("");
+        let rule = format!("  - {{ name: a, host: a.test, connection: c, scope: {scope} }}\n");
+        home.write("policy.yaml", &format!("version: 1\nrules:\n{rule}"));
+        says(&proxy(&home), 2, &["policy.yaml:3:", "\"a\"", "scope", said]);
     }
 }
 

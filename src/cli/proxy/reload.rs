@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
-use crate::app::Reloader;
+use crate::app::{Narrowing, Reloader};
 use crate::cli::failure::Failure;
 use crate::cli::start;
 use crate::config::{Config, FileSet};
@@ -121,8 +121,9 @@ impl Follower {
             self.files = FileSet::new(named);
         };
         config.check_for_proxy().map_err(|problems| Failure::invalid(&problems))?;
+        // The sources are those of the start: a change of them needs a restart.
         let of_files = !config.policy_of_authority && !self.running.policy_of_authority;
-        let policy = of_files.then(|| start::load_policy(&config.policy)).transpose()?;
+        let policy = of_files.then(|| start::load_policy(&config, &Narrowing::of(&self.running))).transpose()?;
         let gate = super::gate(&config)?;
         Ok(Loaded { config, policy, gate })
     }

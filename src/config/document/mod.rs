@@ -8,6 +8,7 @@ mod interaction;
 mod open;
 mod provider;
 mod rule;
+mod scope;
 mod test;
 mod uses;
 
@@ -21,7 +22,7 @@ pub(in crate::config) use provider::{json, read as read_provider, read_own as re
 pub(in crate::config) use rule::{connection as connection_name, host as host_pattern, many, name_of_agent, network};
 
 use super::{At, Located, Problem, SetName};
-use crate::model::{ConnectionName, HostPattern};
+use crate::model::{ConnectionName, HostPattern, Scope};
 
 /// A policy file as written: each value checked by itself, with its place.
 #[derive(Clone, Debug)]
@@ -78,6 +79,8 @@ pub struct RuleDoc {
     pub headers: Vec<Located<Matcher>>,
     /// `connection:`
     pub connection: Option<Located<ConnectionName>>,
+    /// `scope:` what the lease is narrowed to.
+    pub scope: Option<Located<Scope>>,
     /// `action:`
     pub action: Option<Located<Action>>,
     /// `networks:`
@@ -113,6 +116,7 @@ impl RuleDoc {
             query: Vec::new(),
             headers: Vec::new(),
             connection: None,
+            scope: None,
             action: None,
             networks: Vec::new(),
             protocol: None,

@@ -1,13 +1,13 @@
 use http::{HeaderName, Method, header};
 use ipnet::IpNet;
 
-use super::{Action, Matcher, Protocol, RuleDoc, uses};
+use super::{Action, Matcher, Protocol, RuleDoc, scope, uses};
 use crate::config::yaml::{Content, Fields, Findings, Node, did_you_mean};
 use crate::config::{Catalogue, Located};
 use crate::model::{ConnectionName, HostPattern, is_hop_by_hop, is_key_header};
 
 /// What the design has and this version does not enforce.
-pub(super) const NOT_YET: [&str; 4] = ["limit", "approval", "websocket", "scope"];
+pub(super) const NOT_YET: [&str; 3] = ["limit", "approval", "websocket"];
 
 /// Reads an item of `rules:`: a rule, or the rules of the permission set that it uses. `number`
 /// names it where nothing else does.
@@ -38,6 +38,7 @@ fn written(node: &Node, mut fields: Fields<'_>, number: usize, findings: &mut Fi
         query: matchers(fields.get("query"), findings, |_| true),
         headers: matchers(fields.get("headers"), findings, |name| HeaderName::from_bytes(name.as_bytes()).is_ok()),
         connection: fields.get("connection").and_then(|node| connection(node, findings)),
+        scope: fields.get("scope").and_then(|node| scope::read(node, findings)),
         action: fields.get("action").and_then(|node| action(node, findings)),
         networks: many(fields.get("networks"), findings, network),
         protocol: fields.get("protocol").and_then(|node| protocol(node, findings)),

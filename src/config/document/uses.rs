@@ -1,6 +1,6 @@
 //! `use: PROVIDER/SET@VERSION`: an item of `rules:` that stands for the rules of a permission set.
 
-use super::{RuleDoc, rule};
+use super::{RuleDoc, rule, scope};
 use crate::config::yaml::{Fields, Findings, Node};
 use crate::config::{Catalogue, PermissionSet, Provider, SetName};
 
@@ -38,6 +38,7 @@ pub(super) fn read(
         ports: rule::many(fields.get("port"), findings, rule::port),
         networks: rule::many(fields.get("networks"), findings, rule::network),
         connection: fields.get("connection").and_then(|node| rule::connection(node, findings)),
+        scope: fields.get("scope").and_then(|node| scope::read(node, findings)),
         ..RuleDoc::nothing(node.at.clone(), name.unwrap_or_default())
     };
     for key in FIXED {

@@ -15,7 +15,10 @@ use crate::model::{ConnectionName, Workspace};
 
 impl LeaseSource for NexusSource {
     fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Borrowed> {
-        Box::pin(async { self.borrow(ask).await.map(Borrowed::Loan) })
+        Box::pin(async {
+            ask.refuse_scope()?;
+            self.borrow(ask).await.map(Borrowed::Loan)
+        })
     }
 
     fn still_there<'a>(&'a self, connection: &'a ConnectionName, id: &'a str) -> Asked<'a, bool> {

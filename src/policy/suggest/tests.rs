@@ -153,6 +153,13 @@ fn each_kind_of_refusal_has_its_rule_and_its_place() {
             &["host: a.test", "method: POST", "path: /r/1", "connection: c", "networks: [\"10.0.0.0/8\"]"][..],
         ),
         (
+            read.replace("connection: c", "connection: c, scope: { b: ['x y'], a: 'z' }"),
+            Sent::new("me", "POST", "https://a.test/r/1"),
+            Finding::NoRule,
+            None,
+            &["connection: c", r#"scope: {"a":"z","b":["x y"]}"#],
+        ),
+        (
             read.to_owned(),
             Sent::new("me", "GET", "https://a.test:8443/r/1"),
             Finding::NoRule,
@@ -222,7 +229,7 @@ fn each_kind_of_refusal_has_its_rule_and_its_place() {
             None,
             &["port: 22", "action: tunnel", "protocol: any"],
         ),
-    ] as [(String, Sent, Finding, Option<&str>, &[&str]); 11]
+    ] as [(String, Sent, Finding, Option<&str>, &[&str]); 12]
     {
         let review = review(&rules, &sent);
         assert_eq!(review.finding, finding, "{sent:?}");

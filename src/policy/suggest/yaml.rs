@@ -27,8 +27,11 @@ impl fmt::Display for Draft {
             }
         }
         match &self.effect {
-            Effect::Inject { connection, plaintext } => {
+            Effect::Inject { connection, plaintext, scope } => {
                 line("connection", scalar(connection.as_str()))?;
+                if let Some(scope) = scope {
+                    line("scope", scope.as_str().to_owned())?;
+                }
                 if *plaintext {
                     line("plaintext", "true".to_owned())?;
                 }

@@ -32,6 +32,29 @@ fn a_live_request_is_asked_about_again() {
 }
 
 #[test]
+fn what_was_borrowed_wider_than_a_new_policy_says_is_not_allowed_any_more() {
+    let agent = Agent::hypothetical("a");
+    let target = target("GET https://a.test/x").unwrap();
+    let narrow = "- { host: a.test, connection: c, scope: { x: [1, two], m: { y: true } } }";
+    let (wide, other) = ("- { host: a.test, connection: c }", "- { host: a.test, connection: c, scope: { x: [1] } }");
+    for (before, after, want) in [
+        (narrow, "- { host: a.test, connection: c, scope: { m: { y: true }, x: [1, two] } }", true),
+        (narrow, wide, true),
+        (wide, narrow, false),
+        (narrow, other, false),
+    ] {
+        let old = policy(before);
+        let verdict = old.decide(&agent, &target, &HeaderMap::new()).unwrap();
+        let Verdict::Inject(grant) = &verdict else { panic!("nothing is injected") };
+        let scope = grant.scope().map(crate::model::Scope::as_str);
+        assert_eq!(scope, (before == narrow).then_some(r#"{"m":{"y":true},"x":[1,"two"]}"#));
+        let question = old.question(&agent, &target, &HeaderMap::new(), &[7; 32]);
+        let allows = policy(after).still_allows(&question, verdict.terms(), Some(grant.connection()));
+        assert_eq!(allows, want, "{before} -> {after}");
+    }
+}
+
+#[test]
 fn a_live_tunnel_is_asked_about_again() {
     let (agent, target) = (Agent::hypothetical("a"), HostPort::parse("a.test:443").unwrap());
     let old = policy("- { host: a.test, protocol: any, networks: 10.0.0.0/8, action: tunnel }");

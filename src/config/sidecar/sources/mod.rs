@@ -66,11 +66,11 @@ impl SourceKind {
         matches!(self, Self::Embedded(_) | Self::Nexus(_))
     }
 
-    /// Checks what a rule narrows a lease of this source to.
+    /// Checks what a rule narrows a lease of a connection of this source to.
     ///
     /// # Errors
-    /// This kind narrows nothing, or not like this: why, for whoever wrote the rule.
-    pub fn check_scope(&self, _scope: &Map<String, Value>) -> Result<(), String> {
+    /// This kind narrows nothing, or not like this: why, for whoever wrote the rule. It follows "and".
+    pub fn check_scope(&self, _at: &ConnectionAt, _scope: &Map<String, Value>) -> Result<(), String> {
         match self {
             Self::Embedded(_) | Self::Nexus(_) => Err("an Authority narrows no lease yet".to_owned()),
             Self::File(_) => Err("what is kept in files cannot be narrowed".to_owned()),
