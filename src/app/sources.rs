@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::remote::{RemoteError, remote_source};
-use crate::config::{Config, ConnectionAt, ConnectionConfig, SourceConfig, SourceKind};
-use crate::lease::{Configured, FileFetch, LeaseSource, NexusSource, Sources};
+use crate::config::{Config, ConnectionAt, ConnectionConfig, Environment, SourceConfig, SourceKind};
+use crate::lease::{CommandFetch, Configured, EnvironmentFetch, FileFetch, LeaseSource, NexusSource, Sources};
 use crate::model::{Bindings, ConnectionName};
 use crate::telemetry::Clock;
 
@@ -15,6 +15,8 @@ pub struct Opened {
     pub embedded: Option<Arc<dyn LeaseSource>>,
     /// The only Authority service.
     pub service: Option<Arc<NexusSource>>,
+    /// The variables of this process.
+    pub environment: Environment,
 }
 
 /// Opens what is not open yet and adds all of it, behind what is there. A store that was not
@@ -66,6 +68,22 @@ fn open(
                 _ => None,
             });
             let fetch = FileFetch::new(there.iter().map(|(.., there)| there), Arc::clone(clock));
+            Arc::new(Configured::new(name, fetch, there))
+        }
+        SourceKind::Environment => {
+            let there = places(config, source, |at| match at {
+                ConnectionAt::Environment(contract, there) => Some((contract, there)),
+                _ => None,
+            });
+            let fetch = EnvironmentFetch::new(there.iter().map(|(.., there)| there), &opened.environment);
+            Arc::new(Configured::new(name, fetch, there))
+        }
+        SourceKind::Command(settings) => {
+            let there = places(config, source, |at| match at {
+                ConnectionAt::Command(contract, there) => Some((contract, there)),
+                _ => None,
+            });
+            let fetch = CommandFetch::new(settings, opened.environment.clone(), Arc::clone(clock));
             Arc::new(Configured::new(name, fetch, there))
         }
     }))

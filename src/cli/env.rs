@@ -70,7 +70,7 @@ pub(super) fn run(args: Args) -> ExitCode {
 fn execute(args: Args) -> Result<ExitCode, Failure> {
     let config = start::config(args.config.as_deref())?;
     let policy = start::policy(&args.policy, &[], &config)?;
-    let withheld = Withheld::new(args.keep, config.authority.variables())?;
+    let withheld = Withheld::new(args.keep, config.variables())?;
     let agent = agent(args.agent.as_deref(), &config)?;
     let address = match args.proxy {
         Some(address) => address,

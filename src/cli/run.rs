@@ -109,7 +109,7 @@ fn execute(args: Args) -> Result<ExitCode, Failure> {
     let narrowing = Narrowing::of(&config).holding(connections.iter().map(|held| &held.name));
     narrowing.check(&policy).map_err(|problems| Failure::invalid(&problems))?;
     pushed.iter_mut().for_each(|pushed| pushed.narrowed_by(narrowing.clone()));
-    sources.extend(config.authority.variables());
+    sources.extend(config.variables());
     let withheld = Withheld::new(args.keep.clone(), sources)?;
     let ground = start::ground(&config)?;
     let log = start::log_to_file(args.log.as_deref(), &config.log)?;

@@ -194,7 +194,7 @@ pub(super) fn with_sources(
     service: Option<Arc<NexusSource>>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Sources, Failure> {
-    let opened = Opened { embedded, service };
+    let opened = Opened { embedded, service, environment: Environment::of_process() };
     app::add_sources(sources, config, &opened, clock).map_err(|error| Failure::because(&error))
 }
 

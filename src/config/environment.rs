@@ -1,10 +1,21 @@
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use crate::model::Secret;
+
 /// The environment variables that configuration is read from, as a value that tests replace.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values may be secrets.
+        f.debug_tuple("Environment").field(&self.0.len()).finish()
+    }
+}
 
 impl Environment {
     /// That of this process.
@@ -22,6 +33,22 @@ impl Environment {
     pub(super) fn below(&self, prefix: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
         let named = self.0.iter().filter_map(|(name, value)| Some((name.to_str()?, value.to_str())));
         named.filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value)))
+    }
+
+    /// The secret that a variable holds: its one line.
+    ///
+    /// # Errors
+    /// It is not set, or holds anything but one line; what it holds is not told.
+    pub fn secret(&self, name: &str) -> Result<Secret, String> {
+        let value = self.0.get(OsStr::new(name)).ok_or_else(|| format!("the variable {name} is not set"))?;
+        let line = Secret::new(value.as_bytes()).line();
+        line.ok_or_else(|| format!("the variable {name} is empty, or holds more than one line"))
+    }
+
+    /// Those of some names that are set.
+    pub fn only<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<(OsString, OsString)> {
+        let pair = |name| self.0.get_key_value(OsStr::new(name));
+        names.filter_map(pair).map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// The user's home, if the environment says so.

@@ -1,6 +1,7 @@
 //! Reads configuration and policy files: as written -> ready to use.
 
 mod catalogue;
+mod command;
 mod document;
 mod environment;
 mod key;
@@ -15,6 +16,7 @@ pub use catalogue::{
     Catalogue, FieldDoc, OAuthDoc, PLACEHOLDER_MARKER, PermissionSet, Placeholder, Provider, ProviderFile,
     RevocationDoc, Said, SecretSource, SetName, SetNameError, UserCall,
 };
+pub use command::{CommandError, Running, SecretCommand};
 pub use document::{
     Action, Document, ExpectedOutcome, Matcher, PolicyTest, Protocol, RuleDefault, RuleDoc, Subject, load_documents,
     load_providers,
@@ -25,9 +27,10 @@ pub use problem::{At, Located, Problem, Problems};
 pub use secret_file::secret_line;
 pub use sidecar::{
     ANONYMOUS, AccessConfig, AgentConfig, AgentsFrom, AuditConfig, AuditMode, AuthorityConfig, ClientConfig,
-    ClientName, Config, ConnectionAt, ConnectionConfig, FileConnection, FileSource, IssuerConfig, KeysFrom, Limits,
-    Listen, LogConfig, LogFormat, PasswordSource, PostgresConfig, PostgresPlace, Rate, RemoteConfig, ScopeConfig,
-    ServiceConfig, ServiceLimits, ServiceTls, SourceConfig, SourceKind, StoreConfig, Timeouts, UpstreamConfig,
+    ClientName, CommandConnection, CommandOutput, CommandSource, Config, ConnectionAt, ConnectionConfig,
+    EnvironmentConnection, FileConnection, FileSource, IssuerConfig, KeysFrom, Limits, Listen, LogConfig, LogFormat,
+    PasswordSource, PostgresConfig, PostgresPlace, Rate, RemoteConfig, ScopeConfig, ServiceConfig, ServiceLimits,
+    ServiceTls, SourceConfig, SourceKind, StoreConfig, Timeouts, UpstreamConfig,
 };
 pub use units::time as duration;
 pub use watch::FileSet;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::lent::Shared;
-use super::{Lease, Loan};
-use crate::model::{Binding, Bindings, Fields, HostPattern, Secret, Strategy};
+use super::{Ask, Lease, Loan};
+use crate::model::{Binding, Bindings, ConnectionName, Fields, Host, HostPattern, Secret, Strategy, Workspace};
 use crate::policy::Grant;
 use crate::telemetry::{Clock, SystemClock};
 
@@ -24,5 +24,17 @@ impl Lease {
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Self::of(grant, Shared::of(loan, &clock).unwrap()).unwrap()
+    }
+}
+
+/// What a source is asked for a connection and a host, by an agent of no consequence.
+pub(super) fn ask(connection: &str, host: &str) -> Ask {
+    Ask {
+        workspace: Workspace::local(),
+        agent: "agent".into(),
+        connection: ConnectionName::parse(connection).unwrap(),
+        host: Host::parse(host).unwrap(),
+        scope: None,
+        held: None,
     }
 }

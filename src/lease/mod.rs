@@ -5,8 +5,10 @@
 //! clock says so. Nothing here stores a secret on disk; sources that do are in `authority`.
 
 mod cache;
+mod command;
 mod configured;
 mod deadline;
+mod environment;
 mod fields;
 mod file;
 #[cfg(test)]
@@ -18,7 +20,9 @@ mod source;
 mod sources;
 
 pub use cache::Leases;
+pub use command::CommandFetch;
 pub use configured::{Configured, Fetch, Fetched};
+pub use environment::EnvironmentFetch;
 pub use fields::{FieldError, check_fields};
 pub use file::FileFetch;
 pub use lent::{Lease, Lent, Memo};

@@ -36,6 +36,7 @@ mod rules;
 mod run;
 mod secrecy;
 mod sigv4;
+mod sources;
 mod store_care;
 mod summary;
 #[allow(dead_code, unused_imports)]

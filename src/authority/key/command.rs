@@ -1,12 +1,7 @@
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant};
-
-use zeroize::Zeroizing;
+use std::time::Duration;
 
 use super::{KeyError, parse};
+use crate::config::SecretCommand;
 use crate::model::Secret;
 
 /// A command that asks a person for a touch or a password needs a while.
@@ -20,52 +15,10 @@ pub(super) fn read(argv: &[String]) -> Result<Secret, KeyError> {
 
 fn read_within(argv: &[String], timeout: Duration) -> Result<Secret, KeyError> {
     let program = argv.first().cloned().unwrap_or_default();
-    let failed = |why: String| KeyError::Command { program: program.clone(), why };
-    let (name, arguments) = argv.split_first().ok_or_else(|| failed("is empty".into()))?;
-    let mut child = Command::new(name)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| failed(format!("cannot be started: {error}")))?;
-    let end = Instant::now() + timeout;
-    let Some(text) = output(&mut child, timeout) else {
-        stop(&mut child);
-        return Err(failed(format!("gave no answer within {} s", timeout.as_secs())));
-    };
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) if status.success() => break,
-            Ok(Some(status)) => return Err(failed(format!("failed ({status})"))),
-            Ok(None) if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
-            Ok(None) => {
-                stop(&mut child);
-                return Err(failed(format!("did not end within {} s", timeout.as_secs())));
-            }
-            Err(error) => return Err(failed(format!("cannot be waited for: {error}"))),
-        }
-    }
+    let text = SecretCommand::attended(argv, timeout)
+        .run()
+        .map_err(|error| KeyError::Command { program: program.clone(), why: error.to_string() })?;
     parse(&text, || format!("the output of the key command {program:?}"))
-}
-
-/// What the command writes, to its end; `None` if that takes too long or cannot be read.
-fn output(child: &mut Child, timeout: Duration) -> Option<Zeroizing<Vec<u8>>> {
-    let stdout = child.stdout.take()?;
-    let (give, take) = mpsc::channel();
-    // A thread of its own, which a command that closes nothing may keep: reading has no timeout.
-    thread::spawn(move || {
-        let mut text = Zeroizing::new(Vec::with_capacity(4096));
-        if stdout.take(4096).read_to_end(&mut text).is_ok() {
-            drop(give.send(text));
-        }
-    });
-    take.recv_timeout(timeout).ok()
-}
-
-fn stop(child: &mut Child) {
-    // It may have ended by itself; either way there is nothing more to do about it.
-    drop(child.kill());
-    drop(child.wait());
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::exit;
 use crate::cli::failure::Failure;
+use crate::config::Running;
 
 /// Signals that are passed on to CMD.
 const PASSED: [Signal; 7] =
@@ -126,10 +127,13 @@ pub(super) fn exit_code(status: WaitStatus) -> u8 {
 
 /// Collects every process that has ended; answers the command's end if it is among them.
 fn reap(child: Pid) -> io::Result<Option<WaitStatus>> {
+    // A command that gives credentials is ours too, and whoever started it waits for its end.
+    let mut running = Running::lock();
     loop {
         match rustix::process::wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) if pid == child => return Ok(Some(status)),
-            Ok(Some(_)) | Err(Errno::INTR) => {}
+            Ok(Some((pid, status))) => running.collected(pid, status.as_raw()),
+            Err(Errno::INTR) => {}
             Ok(None) => return Ok(None),
             Err(error) => return Err(error.into()),
         }

@@ -22,7 +22,8 @@ use std::time::Duration;
 pub use self::access::{AccessConfig, AgentsFrom, ClientConfig, ClientName, IssuerConfig, KeysFrom, ScopeConfig};
 pub use self::service::{Rate, ServiceConfig, ServiceLimits, ServiceTls};
 pub use self::sources::{
-    ConnectionAt, ConnectionConfig, FileConnection, FileSource, RemoteConfig, SourceConfig, SourceKind,
+    CommandConnection, CommandOutput, CommandSource, ConnectionAt, ConnectionConfig, EnvironmentConnection,
+    FileConnection, FileSource, RemoteConfig, SourceConfig, SourceKind,
 };
 use super::KeySource;
 use crate::model::{ConnectionName, Host};
@@ -78,6 +79,17 @@ impl Config {
     /// Whether the store in this process is one of the sources.
     pub fn is_embedded(&self) -> bool {
         self.sources.iter().any(|source| matches!(source.kind, SourceKind::Embedded(_)))
+    }
+
+    /// The environment variables that hold secrets of it: nothing that is started sees them.
+    pub fn variables(&self) -> Vec<String> {
+        let mut variables = self.authority.variables();
+        for connection in self.connections.values() {
+            if let ConnectionAt::Environment(_, there) = &connection.at {
+                variables.extend(there.fields.values().cloned());
+            }
+        }
+        variables
     }
 
     /// The name or the id of a connection at an Authority, by its name in rules.

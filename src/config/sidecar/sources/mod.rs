@@ -5,13 +5,17 @@
 //! other source the entry has it (`contract`).
 
 mod authority;
+mod command;
 mod contract;
+mod environment;
 mod file;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use self::authority::RemoteConfig;
+pub use self::command::{CommandConnection, CommandOutput, CommandSource};
+pub use self::environment::EnvironmentConnection;
 pub use self::file::{FileConnection, FileSource};
 use serde_json::{Map, Value};
 
@@ -37,6 +41,10 @@ pub enum SourceKind {
     Nexus(RemoteConfig),
     /// Files, each of which holds one field.
     File(FileSource),
+    /// Variables, each of which holds one field.
+    Environment,
+    /// Commands that write credentials.
+    Command(CommandSource),
 }
 
 /// One of `connections:`
@@ -55,10 +63,14 @@ pub enum ConnectionAt {
     Named(ConnectionName),
     /// Fields in files.
     File(Bindings, FileConnection),
+    /// Fields in variables.
+    Environment(Bindings, EnvironmentConnection),
+    /// What a command writes.
+    Command(Bindings, CommandConnection),
 }
 
 /// The keys by which a source says what it is.
-const KINDS: [&str; 3] = ["embedded", "url", "file"];
+const KINDS: [&str; 5] = ["embedded", "url", "file", "environment", "command"];
 
 impl SourceKind {
     /// Whether it knows connections by name, so that one without an entry can be looked up there.
@@ -74,6 +86,8 @@ impl SourceKind {
         match self {
             Self::Embedded(_) | Self::Nexus(_) => Err("an Authority narrows no lease yet".to_owned()),
             Self::File(_) => Err("what is kept in files cannot be narrowed".to_owned()),
+            Self::Environment => Err("what is kept in variables cannot be narrowed".to_owned()),
+            Self::Command(_) => Err("a command is not told what a rule asks for".to_owned()),
         }
     }
 
@@ -83,6 +97,8 @@ impl SourceKind {
             [("embedded", node)] => authority::embedded(node, reader).map(Self::Embedded),
             [("url", node)] => authority::remote(name, node, fields, reader).map(Self::Nexus),
             [("file", node)] => file::source(node, reader).map(Self::File),
+            [("environment", node)] => environment::source(node, reader).map(|()| Self::Environment),
+            [("command", node)] => command::source(node, reader).map(Self::Command),
             [(one, _), (other, node), ..] => {
                 reader.findings.with(node, format!("a source is either `{one}` or `{other}`: not both"));
                 None
@@ -112,6 +128,18 @@ impl SourceKind {
                 let (contract, there) = (contract?, there?);
                 contract::needs(&contract, there.fields.keys(), fields.node(), reader);
                 Some(ConnectionAt::File(contract, there))
+            }
+            Self::Environment => {
+                let (contract, there) = (contract::read(fields, reader), environment::connection(fields, reader));
+                let (contract, there) = (contract?, there?);
+                contract::needs(&contract, there.fields.keys(), fields.node(), reader);
+                Some(ConnectionAt::Environment(contract, there))
+            }
+            Self::Command(_) => {
+                let (contract, there) = (contract::read(fields, reader), command::connection(fields, reader));
+                let (contract, there) = (contract?, there?);
+                contract::needs(&contract, there.output.names().into_iter(), fields.node(), reader);
+                Some(ConnectionAt::Command(contract, there))
             }
         }
     }
