@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::remote::{RemoteError, remote_source};
-use crate::config::{Config, ConnectionAt, ConnectionConfig, Environment, SourceConfig, SourceKind};
-use crate::lease::{CommandFetch, Configured, EnvironmentFetch, FileFetch, LeaseSource, NexusSource, Sources};
+use super::remote::{RemoteError, dialer, remote_source};
+use crate::config::{Config, ConnectionAt, ConnectionConfig, Environment, SourceConfig, SourceKind, VaultSource};
+use crate::lease::{
+    CommandFetch, Configured, EnvironmentFetch, FileFetch, LeaseSource, NexusSource, Sources, VaultFetch,
+};
 use crate::model::{Bindings, ConnectionName};
 use crate::telemetry::Clock;
 
@@ -86,7 +88,23 @@ fn open(
             let fetch = CommandFetch::new(settings, opened.environment.clone(), Arc::clone(clock));
             Arc::new(Configured::new(name, fetch, there))
         }
+        SourceKind::Vault(vault) => self::vault(config, source, vault, clock)?,
     }))
+}
+
+fn vault(
+    config: &Config,
+    source: &SourceConfig,
+    vault: &VaultSource,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn LeaseSource>, RemoteError> {
+    let there = places(config, source, |at| match at {
+        ConnectionAt::Vault(contract, there) => Some((contract, there)),
+        _ => None,
+    });
+    let dialer = dialer(config, vault.ca_file.as_deref())?;
+    let fetch = VaultFetch::new(&source.name, vault, dialer, config.timeouts.lease, Arc::clone(clock));
+    Ok(Arc::new(Configured::new(&source.name, fetch, there)))
 }
 
 fn of<'a>(

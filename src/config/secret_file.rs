@@ -17,15 +17,33 @@ const FORBIDDEN_MODE: u32 = 0o027;
 /// # Errors
 /// It is no file, others can reach it, or it holds anything but one line; the content is not told.
 pub fn secret_line(path: &Path) -> io::Result<Secret> {
+    let (file, mode) = open(path)?;
+    if mode & FORBIDDEN_MODE != 0 {
+        return Err(io::Error::other(format!("its mode is {mode:04o}, which lets others at it; make it 0600")));
+    }
+    line(file)
+}
+
+/// Reads a file that a kubelet keeps in a volume, such as the token of a service account: its one
+/// line, without its end. Its mode is the pod's doing (0644, unless the pod says `fsGroup` or
+/// `defaultMode`), and who is beside us in the container sees our memory too: it is not looked at.
+///
+/// # Errors
+/// It is no file, or holds anything but one line; the content is not told.
+pub fn mounted_line(path: &Path) -> io::Result<Secret> {
+    line(open(path)?.0)
+}
+
+fn open(path: &Path) -> io::Result<(File, u32)> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & FORBIDDEN_MODE != 0 {
-        return Err(io::Error::other(format!("its mode is {mode:04o}, which lets others at it; make it 0600")));
-    }
+    Ok((file, metadata.permissions().mode() & 0o777))
+}
+
+fn line(file: File) -> io::Result<Secret> {
     let mut bytes = Vec::with_capacity(256);
     file.take(LONGEST + 1).read_to_end(&mut bytes)?;
     let fits = u64::try_from(bytes.len()).is_ok_and(|length| length <= LONGEST);

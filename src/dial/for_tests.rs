@@ -1,10 +1,19 @@
 //! A peer for tests of what we call ourselves, and a way there.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -89,6 +98,50 @@ impl Peer {
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
+}
+
+/// A body that may go on for as long as its server wants.
+pub(crate) type LongBody = UnsyncBoxBody<Bytes, Infallible>;
+
+/// A server that answers by a function, over HTTP/1.1.
+pub(crate) struct Served(SocketAddr);
+
+impl Served {
+    /// Answers every request by `answer`; it ends with the test's runtime.
+    pub(crate) async fn start<F>(answer: F) -> Self
+    where
+        F: Fn(Request<Bytes>) -> Response<LongBody> + Send + Sync + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answer = Arc::new(answer);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let answer = Arc::clone(&answer);
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let answer = Arc::clone(&answer);
+                    async move {
+                        let (parts, body) = request.into_parts();
+                        let body = body.collect().await?.to_bytes();
+                        Ok::<_, hyper::Error>(answer(Request::from_parts(parts, body)))
+                    }
+                });
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        Self(address)
+    }
+
+    /// Its address, by the name that [`dialer`] knows.
+    pub(crate) fn url(&self) -> Url {
+        Url::parse(&format!("http://api.test:{}", self.0.port())).unwrap()
+    }
+}
+
+/// An answer in JSON.
+pub(crate) fn json_answer(status: u16, body: &serde_json::Value) -> Response<LongBody> {
+    let body = http_body_util::Full::new(Bytes::from(body.to_string())).boxed_unsync();
+    Response::builder().status(status).header("content-type", "application/json").body(body).unwrap()
 }
 
 /// One head and as much as its `content-length` says.

@@ -16,8 +16,10 @@ mod for_tests;
 mod lent;
 mod memory;
 mod nexus;
+mod secret_json;
 mod source;
 mod sources;
+mod vault;
 
 pub use cache::Leases;
 pub use command::CommandFetch;
@@ -30,6 +32,7 @@ pub use memory::{MemoryConnection, MemorySource};
 pub use nexus::{NexusSource, PolicyDocument, PolicyError};
 pub use source::{Ask, Asked, Borrowed, Followed, Heard, Held, LeaseSource, LendError, Loan};
 pub use sources::{Source, Sources};
+pub use vault::VaultFetch;
 
 pub use crate::model::Scope;
 

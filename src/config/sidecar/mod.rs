@@ -23,7 +23,7 @@ pub use self::access::{AccessConfig, AgentsFrom, ClientConfig, ClientName, Issue
 pub use self::service::{Rate, ServiceConfig, ServiceLimits, ServiceTls};
 pub use self::sources::{
     CommandConnection, CommandOutput, CommandSource, ConnectionAt, ConnectionConfig, EnvironmentConnection,
-    FileConnection, FileSource, RemoteConfig, SourceConfig, SourceKind,
+    FileConnection, FileSource, RemoteConfig, SourceConfig, SourceKind, VaultAuth, VaultConnection, VaultSource,
 };
 use super::KeySource;
 use crate::model::{ConnectionName, Host};

@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::time::Duration;
 
 use crate::dial::DialError;
@@ -48,4 +49,17 @@ pub enum CallError {
         /// The most that is read.
         longest: usize,
     },
+}
+
+impl CallError {
+    /// The error and its causes, on one line.
+    pub fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(inner) = cause {
+            text = format!("{text}: {inner}");
+            cause = inner.source();
+        }
+        text
+    }
 }

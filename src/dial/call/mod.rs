@@ -184,6 +184,14 @@ impl Call {
         self.repeatable = true;
         self
     }
+
+    /// Says that to be heard twice does harm, whatever the method: some services make something at
+    /// a `GET`.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.repeatable = false;
+        self
+    }
 }
 
 impl fmt::Debug for Answer {

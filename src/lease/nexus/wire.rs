@@ -1,6 +1,5 @@
 //! The Authority's calls as HTTP: what is sent, and what may come back.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,20 +54,20 @@ impl Wire {
         let body = json!({ "agent": *ask.agent, "connection": ask.connection.as_str(), "host": ask.host.to_string() });
         let call = Call::post(self.at("leases")?, "application/json", Secret::new(body.to_string()));
         let call = self.signed(call)?.header(ACCEPT, JSON).repeatable();
-        self.kept.call(call).await.map_err(|error| said(&error))
+        self.kept.call(call).await.map_err(|error| error.with_causes())
     }
 
     /// Asks what is known of a connection.
     pub(super) async fn connection(&self, id: &str) -> Result<Answer, String> {
         let call = self.signed(Call::get(self.at(&format!("connections/{id}"))?))?.header(ACCEPT, JSON);
-        self.kept.call(call).await.map_err(|error| said(&error))
+        self.kept.call(call).await.map_err(|error| error.with_causes())
     }
 
     /// Asks for the policy, on a connection of its own.
     pub(super) async fn policy(&self) -> Result<Answer, String> {
         let call = self.signed(Call::get(self.at("policy")?))?.header(ACCEPT, JSON);
         let caller = self.caller.clone().reading_up_to(LONGEST_POLICY);
-        caller.call(call).await.map_err(|error| said(&error))
+        caller.call(call).await.map_err(|error| error.with_causes())
     }
 
     /// Opens the stream of events behind the last one.
@@ -78,7 +77,7 @@ impl Wire {
             call = call.header(LAST_EVENT_ID, HeaderValue::from(last));
         }
         // Whoever reads it minds the silence by the sidecar's clock.
-        let streamed = self.caller.clone().stream(call, 2 * SILENCE).await.map_err(|error| said(&error))?;
+        let streamed = self.caller.clone().stream(call, 2 * SILENCE).await.map_err(|error| error.with_causes())?;
         if streamed.status != StatusCode::OK {
             return Err(answer::unexpected(streamed.status, None));
         }
@@ -96,15 +95,4 @@ impl Wire {
     fn at(&self, path: &str) -> Result<Url, String> {
         self.url.at(&format!("{}/api/v2/{path}", self.prefix)).map_err(|error| error.to_string())
     }
-}
-
-/// An error and its causes, on one line.
-fn said(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

@@ -9,6 +9,7 @@ mod command;
 mod contract;
 mod environment;
 mod file;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ pub use self::authority::RemoteConfig;
 pub use self::command::{CommandConnection, CommandOutput, CommandSource};
 pub use self::environment::EnvironmentConnection;
 pub use self::file::{FileConnection, FileSource};
+pub use self::vault::{VaultAuth, VaultConnection, VaultSource};
 use serde_json::{Map, Value};
 
 use super::reader::Reader;
@@ -45,6 +47,8 @@ pub enum SourceKind {
     Environment,
     /// Commands that write credentials.
     Command(CommandSource),
+    /// HashiCorp Vault or OpenBao.
+    Vault(VaultSource),
 }
 
 /// One of `connections:`
@@ -67,10 +71,12 @@ pub enum ConnectionAt {
     Environment(Bindings, EnvironmentConnection),
     /// What a command writes.
     Command(Bindings, CommandConnection),
+    /// What is read at a path.
+    Vault(Bindings, VaultConnection),
 }
 
 /// The keys by which a source says what it is.
-const KINDS: [&str; 5] = ["embedded", "url", "file", "environment", "command"];
+const KINDS: [&str; 6] = ["embedded", "url", "file", "environment", "command", "vault"];
 
 impl SourceKind {
     /// Whether it knows connections by name, so that one without an entry can be looked up there.
@@ -88,6 +94,7 @@ impl SourceKind {
             Self::File(_) => Err("what is kept in files cannot be narrowed".to_owned()),
             Self::Environment => Err("what is kept in variables cannot be narrowed".to_owned()),
             Self::Command(_) => Err("a command is not told what a rule asks for".to_owned()),
+            Self::Vault(_) => Err("what Vault gives is as wide as its path: name a narrower path".to_owned()),
         }
     }
 
@@ -99,6 +106,7 @@ impl SourceKind {
             [("file", node)] => file::source(node, reader).map(Self::File),
             [("environment", node)] => environment::source(node, reader).map(|()| Self::Environment),
             [("command", node)] => command::source(node, reader).map(Self::Command),
+            [("vault", node)] => vault::source(node, reader).map(Self::Vault),
             [(one, _), (other, node), ..] => {
                 reader.findings.with(node, format!("a source is either `{one}` or `{other}`: not both"));
                 None
@@ -140,6 +148,14 @@ impl SourceKind {
                 let (contract, there) = (contract?, there?);
                 contract::needs(&contract, there.output.names().into_iter(), fields.node(), reader);
                 Some(ConnectionAt::Command(contract, there))
+            }
+            Self::Vault(_) => {
+                let (contract, there) = (contract::read(fields, reader), vault::connection(fields, reader));
+                let (contract, there) = (contract?, there?);
+                if let Some(given) = &there.fields {
+                    contract::needs(&contract, given.keys(), fields.node(), reader);
+                }
+                Some(ConnectionAt::Vault(contract, there))
             }
         }
     }
