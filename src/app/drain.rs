@@ -8,6 +8,9 @@ use tokio::task::JoinSet;
 
 use crate::proxy::Pipeline;
 
+/// Sources have this long to give back what they hold.
+const CLOSE: Duration = Duration::from_secs(3);
+
 /// Between two sweeps of the pool.
 const CHORES: Duration = Duration::from_secs(5);
 
@@ -59,4 +62,18 @@ pub(super) async fn drain(pipeline: &Pipeline, stop: &watch::Sender<bool>, mut a
     pipeline.close_all();
     // What was told to close needs a moment to write its outcome.
     let _ = tokio::time::timeout(Duration::from_secs(1), gone).await;
+}
+
+/// Lets every source give back what it holds elsewhere. What is not given back in time ends by
+/// itself.
+pub(super) async fn close(pipeline: &Pipeline) {
+    let mut all = JoinSet::new();
+    for source in pipeline.leases.sources() {
+        let lender = Arc::clone(&source.lender);
+        all.spawn(async move { lender.close().await });
+    }
+    let closed = async { while all.join_next().await.is_some() {} };
+    if tokio::time::timeout(CLOSE, closed).await.is_err() {
+        tracing::warn!("a source did not take back in time what was borrowed of it");
+    }
 }

@@ -249,6 +249,7 @@ impl Bound {
         end.send_replace(true);
         chores.abort();
         sources.abort();
+        drain::close(&self.pipeline).await;
     }
 
     fn admin_state(&self, ready: &Arc<AtomicBool>) -> AdminState {

@@ -36,6 +36,11 @@ pub trait Fetch: Send + Sync + 'static {
     fn follow(&self) -> Followed<'_> {
         Box::pin(std::future::ready(()))
     }
+
+    /// Gives back what it holds elsewhere, at an orderly end.
+    fn close(&self) -> Followed<'_> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// Credentials as they were fetched.
@@ -139,5 +144,9 @@ impl<F: Fetch> LeaseSource for Configured<F> {
 
     fn follow(&self) -> Followed<'_> {
         self.fetch.follow()
+    }
+
+    fn close(&self) -> Followed<'_> {
+        self.fetch.close()
     }
 }

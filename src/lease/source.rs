@@ -59,6 +59,12 @@ pub trait LeaseSource: Send + Sync + 'static {
         Box::pin(std::future::ready(()))
     }
 
+    /// Gives back what it holds elsewhere, at an orderly end: called once, when nothing is alive any
+    /// more and nobody asks again. It is waited for within a bound.
+    fn close(&self) -> Followed<'_> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// What `/status` says of it, nothing of which is secret; `None` where there is nothing to say.
     fn status(&self) -> Option<serde_json::Value> {
         None

@@ -109,6 +109,12 @@ impl State {
         self.leases.retain(|_, (of, _)| of != token);
     }
 
+    /// The leases that are alive.
+    pub(super) fn alive(&mut self) -> Vec<String> {
+        self.tick();
+        self.leases.keys().cloned().collect()
+    }
+
     fn life(&self, ttl: u64, most: u64) -> Life {
         let now = self.clock.boot();
         Life { end: now + Duration::from_secs(ttl), last: now + Duration::from_secs(most), renewable: true }

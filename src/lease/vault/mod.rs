@@ -2,12 +2,13 @@
 //!
 //! What a connection is there is a path that is read: a secret that is kept (KV, versioned or not),
 //! or one that is made by the reading. The sidecar logs in by itself and looks after its token
-//! (`session`). Nothing that Vault says is quoted in an error: its answers hold what must not be
+//! (`session`), and after the leases of what was made for it (`leased`). Nothing that Vault says is quoted in an error: its answers hold what must not be
 //! shown. Next: `answer` for what a secret looks like, `wire` for calls and statuses.
 
 mod answer;
 #[cfg(test)]
 mod for_tests;
+mod leased;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use self::session::{Doubt, Sessions};
+use self::leased::{Leased, Made};
+use self::session::{Doubt, Session, Sessions};
 use self::wire::Wire;
 use super::configured::{Fetch, Fetched};
 use super::source::Followed;
@@ -36,6 +38,7 @@ pub struct VaultFetch {
     name: String,
     wire: Arc<Wire>,
     sessions: Sessions,
+    leased: Leased,
     clock: Arc<dyn Clock>,
 }
 
@@ -48,6 +51,14 @@ enum Failed {
     Unavailable(String),
     /// Somebody has to do something.
     Unusable(String),
+}
+
+/// What a read gave.
+enum Now {
+    /// What is kept there.
+    Kept(Fetched),
+    /// What was made for us.
+    Made(Made),
 }
 
 impl Failed {
@@ -66,21 +77,46 @@ impl VaultFetch {
     pub fn new(name: &str, config: &VaultSource, dialer: Arc<Dialer>, wait: Duration, clock: Arc<dyn Clock>) -> Self {
         let wire = Arc::new(Wire::new(config, dialer, wait));
         let sessions = Sessions::new(config.auth.clone(), Arc::clone(&wire), Arc::clone(&clock));
-        Self { name: name.to_owned(), wire, sessions, clock }
+        Self { name: name.to_owned(), wire, sessions, leased: Leased::default(), clock }
     }
 
-    async fn credentials(&self, place: &VaultConnection) -> Result<Fetched, Failed> {
-        let answer = self.read(place).await?;
-        let what = format!("cannot read {}", place.path);
+    async fn credentials(&self, place: &VaultConnection, ask: &Ask) -> Result<Fetched, Failed> {
+        let slot = self.leased.slot(ask);
+        let mut slot = slot.lock().await;
+        let refused = ask.held.as_ref().is_some_and(|held| held.refused);
+        if let Some(made) = slot.as_mut().filter(|_| !refused)
+            && self.goes_on(made).await
+        {
+            return Ok(made.give(&*self.clock));
+        }
+        match (self.made_now(place).await, slot.as_mut()) {
+            (Ok(Now::Kept(fetched)), _) => Ok(fetched),
+            (Ok(Now::Made(made)), _) => {
+                if let Some(before) = slot.replace(made) {
+                    self.leased.replace(before, refused);
+                }
+                slot.as_mut().map(|made| made.give(&*self.clock)).ok_or(Failed::Missing)
+            }
+            (Err(Failed::Unavailable(_)), Some(made)) if !refused && self.serves(made) => Ok(made.give(&*self.clock)),
+            (Err(failed), _) => Err(failed),
+        }
+    }
+
+    async fn made_now(&self, place: &VaultConnection) -> Result<Now, Failed> {
+        let asked = self.clock.boot();
+        let (answer, session) = self.read(place).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Err(answer::missing(answer.body.expose(), place));
         }
-        let secret = wire::good(&answer, &what)?;
-        answer::kept(&secret, place, self.clock.wall())
+        let secret = wire::good(&answer, &format!("cannot read {}", place.path))?;
+        match Made::of(&secret, place, &session, asked) {
+            Some(made) => Ok(Now::Made(made)),
+            None => answer::kept(&secret, place, self.clock.wall()).map(Now::Kept),
+        }
     }
 
     /// Reads a path, with another token where Vault no longer knows ours; once.
-    async fn read(&self, place: &VaultConnection) -> Result<Answer, Failed> {
+    async fn read(&self, place: &VaultConnection) -> Result<(Answer, Arc<Session>), Failed> {
         let path = match place.version {
             Some(version) => format!("{}?version={version}", place.path),
             None => place.path.clone(),
@@ -88,11 +124,11 @@ impl VaultFetch {
         let session = self.sessions.current().await?;
         let answer = self.wire.read(&path, &session.token).await?;
         if answer.status != StatusCode::FORBIDDEN {
-            return Ok(answer);
+            return Ok((answer, session));
         }
         match self.sessions.doubted(&session).await? {
-            Doubt::Known => Ok(answer),
-            Doubt::Replaced(session) => self.wire.read(&path, &session.token).await,
+            Doubt::Known => Ok((answer, session)),
+            Doubt::Replaced(session) => Ok((self.wire.read(&path, &session.token).await?, session)),
         }
     }
 
@@ -101,6 +137,7 @@ impl VaultFetch {
             if let Err(Failed::Unavailable(why) | Failed::Unusable(why)) = self.sessions.look_after().await {
                 tracing::warn!(source = self.name, why, "the token of Vault could not be looked after");
             }
+            self.give_back().await;
             self.clock.sleep(LOOK).await;
         }
     }
@@ -110,10 +147,14 @@ impl Fetch for VaultFetch {
     type Place = VaultConnection;
 
     fn fetch<'a>(&'a self, place: &'a VaultConnection, ask: &'a Ask) -> Asked<'a, Fetched> {
-        Box::pin(async move { self.credentials(place).await.map_err(|failed| failed.of(&ask.connection)) })
+        Box::pin(async move { self.credentials(place, ask).await.map_err(|failed| failed.of(&ask.connection)) })
     }
 
     fn follow(&self) -> Followed<'_> {
         Box::pin(self.look_after())
+    }
+
+    fn close(&self) -> Followed<'_> {
+        Box::pin(self.give_everything_back())
     }
 }

@@ -57,6 +57,11 @@ struct Current {
 }
 
 impl Session {
+    /// When it ends, by the clock since boot.
+    pub(super) fn end(&self) -> Option<Duration> {
+        self.life().end
+    }
+
     fn life(&self) -> Life {
         *self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,6 +98,24 @@ impl Sessions {
         self.open(&mut current).await
     }
 
+    /// The session that is open, if one is.
+    pub(super) async fn open_one(&self) -> Option<Arc<Session>> {
+        self.current.lock().await.session.clone()
+    }
+
+    /// Ends the session that was logged in for, and so all that was made with it; tells which.
+    pub(super) async fn close(&self) -> Option<Arc<Session>> {
+        if matches!(self.auth, VaultAuth::Token(_)) {
+            return None;
+        }
+        let mut current = self.current.lock().await;
+        let session = current.session.clone().filter(|session| session.is_alive(self.clock.boot()))?;
+        let answer = self.wire.write("auth/token/revoke-self", Some(&session.token), &BTreeMap::new()).await;
+        answer.ok().filter(|answer| answer.status.is_success())?;
+        current.session = None;
+        Some(session)
+    }
+
     /// Looks at a session whose token was refused, and opens another where Vault does not know it
     /// any more. A login is not spent on what is merely not allowed.
     pub(super) async fn doubted(&self, session: &Arc<Session>) -> Result<Doubt, Failed> {
@@ -113,6 +136,8 @@ impl Sessions {
             let why = format!("Vault does not know the token in {} any more: put another there", file.display());
             return Err(Failed::Unusable(why));
         }
+        // Over, and with it what was made with it.
+        session.set(Life { end: Some(Duration::ZERO), ..session.life() });
         current.session = None;
         self.open(&mut current).await.map(Doubt::Replaced)
     }

@@ -11,6 +11,7 @@ use crate::dial::for_tests::{Does, LONG, Peer, plain_dialer};
 use crate::model::{Host, Url, Workspace};
 use crate::telemetry::TestClock;
 
+mod leased;
 mod session;
 
 /// A fake, a source over it, and the time of both.
