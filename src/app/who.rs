@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
     use crate::config::Catalogue;
-    use crate::policy::{Verdict, request};
+    use crate::policy::{Decision, Verdict, request};
 
     fn call(ok: Option<&str>, name: &[&str]) -> UserCall {
         UserCall {
@@ -179,7 +179,7 @@ mod tests {
             let target = request(&call.method, &call.url).unwrap();
             assert!(provider.bindings.strategy_for(target.destination.host()).is_some(), "{}", call.url);
             match policy.decide(&Agent::operator(ASKER), &target, &HeaderMap::new()) {
-                Ok(Verdict::Inject(grant)) => assert_eq!(*grant.connection(), provider.connection),
+                Ok(Decision::Send(Verdict::Inject(grant))) => assert_eq!(*grant.connection(), provider.connection),
                 other => panic!("{}: {other:?}", call.url),
             }
             assert!(policy.decide(&Agent::operator("agent"), &target, &HeaderMap::new()).is_err());

@@ -11,7 +11,7 @@ use super::log::Unwritten;
 use super::mask;
 use crate::config::AuditMode;
 use crate::model::{Cause, Code, Facts, IntentFacts, OutcomeFacts, Refusal, TraceId};
-use crate::policy::Verdict;
+use crate::policy::{Stubbed, Verdict};
 
 /// One request's record. Dropped without an outcome, it says `aborted`.
 ///
@@ -34,6 +34,8 @@ struct Decided {
     policy: Arc<str>,
     rule: Option<Arc<str>>,
     connection: Option<Arc<str>>,
+    /// What answered here.
+    stub: Option<&'static str>,
     /// It is said although an intent said something: the policy refused after all.
     again: bool,
 }
@@ -76,14 +78,26 @@ impl Entry {
             Verdict::Forward(_) => None,
         };
         let (policy, rule) = (Arc::clone(terms.policy()), Some(Arc::clone(terms.rule())));
-        self.decided = Some(Decided { policy, rule, connection, again: false });
+        self.decided = Some(Decided { policy, rule, connection, stub: None, again: false });
+    }
+
+    /// Notes what answers here: there is no intent, since nothing leaves.
+    pub fn answered_by(&mut self, stubbed: &Stubbed) {
+        let (terms, stub) = (stubbed.terms(), Some(stubbed.stub().word()));
+        let (policy, rule) = (Arc::clone(terms.policy()), Some(Arc::clone(terms.rule())));
+        self.decided = Some(Decided { policy, rule, connection: None, stub, again: false });
     }
 
     /// Notes which version of the policy refused, and by which rule if it was one.
     pub fn refused_by(&mut self, policy: &Arc<str>, rule: Option<&str>) {
         let connection = self.decided.take().and_then(|decided| decided.connection);
-        self.decided =
-            Some(Decided { policy: Arc::clone(policy), rule: rule.map(Into::into), connection, again: true });
+        self.decided = Some(Decided {
+            policy: Arc::clone(policy),
+            rule: rule.map(Into::into),
+            connection,
+            stub: None,
+            again: true,
+        });
     }
 
     /// Writes, as `audit.mode` says, that an attempt is about to leave.
@@ -150,7 +164,7 @@ impl Entry {
         if let Some(decided) = self.decided.as_ref().filter(|decided| self.attempts == 0 || decided.again) {
             line.maybe("rule", decided.rule.as_deref()).text("policy", &decided.policy);
             if self.attempts == 0 {
-                line.maybe("conn", decided.connection.as_deref());
+                line.maybe("conn", decided.connection.as_deref()).maybe("stub", decided.stub);
             }
         }
         line.text("end", end.word());

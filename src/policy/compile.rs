@@ -184,6 +184,11 @@ fn effect(written: &RuleDoc, problems: &mut Vec<Problem>) -> Option<Effect> {
         }
         (Some(Action::Forward), None) => return Some(Effect::Forward),
         (Some(Action::Deny), None) => return Some(Effect::Deny),
+        (Some(Action::Stub), None) => match &written.stub {
+            Some(stub) => return Some(Effect::Stub(stub.value)),
+            None if !written.complete => return None,
+            None => problem(written, &written.at, "`action: stub` needs `stub`, which says what is answered"),
+        },
         (Some(Action::Tunnel), None) => {
             return Some(Effect::Tunnel(written.protocol.as_ref().map_or(Protocol::Tls, |protocol| protocol.value)));
         }
@@ -191,7 +196,7 @@ fn effect(written: &RuleDoc, problems: &mut Vec<Problem>) -> Option<Effect> {
         (None, None) => problem(
             written,
             &written.at,
-            "say what happens: `connection: NAME`, or `action: forward`, `tunnel` or `deny`",
+            "say what happens: `connection: NAME`, or `action: forward`, `tunnel`, `deny` or `stub`",
         ),
         (Some(Action::Inject), None) => {
             let at = action.map_or(&written.at, |action| &action.at);
@@ -226,9 +231,14 @@ fn check_keys(written: &RuleDoc, effect: &Effect, problems: &mut Vec<Problem>) {
         let at = written.pass_headers.first().map(|header| &header.at);
         complain(at, "`pass_headers` stands beside `connection` alone: without one they pass");
     }
-    if *effect == Effect::Deny {
+    let stubs = matches!(effect, Effect::Stub(_));
+    if stubs || *effect == Effect::Deny {
         let at = written.networks.first().map(|network| &network.at);
-        complain(at, "`networks` says where bytes may go, and a deny rule sends none");
+        let kind = if stubs { "stub" } else { "deny" };
+        complain(at, &format!("`networks` says where bytes may go, and a {kind} rule sends none"));
+    }
+    if !stubs {
+        complain(written.stub.as_ref().map(|stub| &stub.at), "`stub` stands beside `action: stub` alone");
     }
     if tunnels {
         const INSIDE: &str = "a tunnel rule sees agent, host and port alone: nothing inside the tunnel is read";
@@ -241,8 +251,8 @@ fn check_keys(written: &RuleDoc, effect: &Effect, problems: &mut Vec<Problem>) {
     let looks = !written.agents.is_empty() || !written.ports.is_empty() || !written.methods.is_empty();
     let looks = looks || !written.paths.is_empty() || !written.query.is_empty() || !written.headers.is_empty();
     if written.hosts.is_empty() && written.complete {
-        if injects || tunnels {
-            complain(Some(&written.at), "a rule that injects or tunnels names its hosts: `host` is missing");
+        if injects || tunnels || stubs {
+            complain(Some(&written.at), "a rule that injects, tunnels or stubs names its hosts: `host` is missing");
         } else if !looks {
             complain(Some(&written.at), "this rule has nothing to match on: name a host, an agent, a method or a path");
         }

@@ -2,7 +2,7 @@ use http::{HeaderMap, Method};
 
 use super::item::{Evidence, Live, Place};
 use super::rule::{Asked, Effect, Met, Miss, Rule};
-use super::verdict::{Grant, Permit, Terms, Verdict};
+use super::verdict::{Decision, Grant, Permit, Stubbed, Terms, Verdict};
 use super::{Policy, refuse};
 use crate::identity::Agent;
 use crate::model::{Destination, Refusal, Target};
@@ -42,7 +42,7 @@ impl Policy {
     ///
     /// # Errors
     /// `POLICY_DENIED`, with the rule that denied it, if one did.
-    pub fn decide(&self, agent: &Agent, target: &Target, headers: &HeaderMap) -> Result<Verdict, Refusal> {
+    pub fn decide(&self, agent: &Agent, target: &Target, headers: &HeaderMap) -> Result<Decision, Refusal> {
         let live = Live { query: target.query.as_ref(), headers };
         let asked = Asked::new(agent.name(), &target.destination, &target.method, &target.path, live);
         match self.walk(&asked, &mut |_, _| {}) {
@@ -50,8 +50,11 @@ impl Policy {
                 let path = target.path.clone();
                 let terms = Terms::of(rule, self.version(), agent, destination, target.method.clone(), path);
                 Ok(match &rule.effect {
-                    Effect::Inject { connection, .. } => Verdict::Inject(Grant::new(terms, connection.clone())),
-                    _ => Verdict::Forward(Permit::new(terms)),
+                    Effect::Inject { connection, .. } => {
+                        Decision::Send(Verdict::Inject(Grant::new(terms, connection.clone())))
+                    }
+                    Effect::Stub(stub) => Decision::Stub(Stubbed::new(terms, *stub)),
+                    _ => Decision::Send(Verdict::Forward(Permit::new(terms))),
                 })
             }
             Ruling::Refuse(why) => Err(refuse::request(&why, agent, target)),
@@ -84,7 +87,7 @@ impl Policy {
         match &rule.effect {
             Effect::Deny => return Ruling::Refuse(Why::Denied(rule)),
             Effect::Tunnel(_) => return Ruling::Refuse(Why::OnlyTunnel(rule)),
-            Effect::Forward => return Ruling::Allow(rule, asked.destination.clone()),
+            Effect::Forward | Effect::Stub(_) => return Ruling::Allow(rule, asked.destination.clone()),
             Effect::Inject { .. } => {}
         }
         let looks_at = |name: &str| rule.items.iter().any(|item| item.place == Place::Query && item.name == name);

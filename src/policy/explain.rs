@@ -163,7 +163,7 @@ pub(super) fn port(rule: &Rule, came: &Destination) -> String {
         return format!("{asked} is not {}", ports.join(", "));
     }
     let meant = match rule.effect {
-        Effect::Forward | Effect::Inject { plaintext: true, .. } => match came.scheme() {
+        Effect::Forward | Effect::Stub(_) | Effect::Inject { plaintext: true, .. } => match came.scheme() {
             Scheme::Http => "80, which the rule means for http",
             Scheme::Https => "443, which the rule means for https",
         },

@@ -1,10 +1,10 @@
 use http::{HeaderMap, Method};
 
 use super::Policy;
-use super::verdict::{AtConnect, Verdict};
+use super::verdict::{AtConnect, Decision, Verdict};
 use crate::identity::Agent;
 use crate::model::{
-    ConnectionName, Destination, DestinationError, HostPort, Path, PathError, Query, Refusal, Scheme, Target,
+    ConnectionName, Destination, DestinationError, HostPort, Path, PathError, Query, Refusal, Scheme, Stub, Target,
 };
 
 /// The agent of a question that names none: one that no rule means.
@@ -39,6 +39,8 @@ pub enum Outcome {
     Forward(Destination),
     /// A CONNECT to this destination passes, and nothing inside is read.
     Tunnel(Destination),
+    /// It is answered by the sidecar itself.
+    Stub(Stub),
     /// It is refused.
     Deny(Refusal),
 }
@@ -78,10 +80,11 @@ impl Policy {
             }
         }
         match self.decide(agent, target, headers) {
-            Ok(Verdict::Inject(grant)) => {
+            Ok(Decision::Stub(stubbed)) => Outcome::Stub(stubbed.stub()),
+            Ok(Decision::Send(Verdict::Inject(grant))) => {
                 Outcome::Inject(grant.connection().clone(), grant.terms().destination().clone())
             }
-            Ok(Verdict::Forward(permit)) => Outcome::Forward(permit.terms().destination().clone()),
+            Ok(Decision::Send(Verdict::Forward(permit))) => Outcome::Forward(permit.terms().destination().clone()),
             Err(refusal) => Outcome::Deny(refusal),
         }
     }

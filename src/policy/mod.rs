@@ -39,7 +39,7 @@ pub use review::{Asking, Finding, Past, Review};
 pub use suggest::{BLANK, Place, Suggestion, with_rule};
 pub use survey::Surveyed;
 pub use test::TestResult;
-pub use verdict::{AtConnect, Grant, Permit, Terms, Verdict};
+pub use verdict::{AtConnect, Decision, Grant, Permit, Stubbed, Terms, Verdict};
 
 use crate::config::{PolicyTest, Provider, SetName};
 use crate::model::ConnectionName;

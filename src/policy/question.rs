@@ -114,7 +114,10 @@ impl Policy {
                 let asked = Asked::new(question.agent.name(), &kept.destination, &kept.method, &kept.path, memory);
                 match self.walk(&asked, &mut |_, _| {}) {
                     Ruling::Allow(rule, destination) => {
-                        destination == *terms.destination()
+                        // What left would not leave any more.
+                        let leaves = !matches!(rule.effect, Effect::Stub(_));
+                        leaves
+                            && destination == *terms.destination()
                             && connection == connection_of(rule)
                             && covers(&rule.networks, terms)
                             && (rule.scope().is_none() || rule.scope() == terms.scope.as_ref())

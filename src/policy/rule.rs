@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::glob::Glob;
 use super::item::{Evidence, Item, Known};
 use crate::config::{At, Protocol, SetName};
-use crate::model::{ConnectionName, Destination, Host, HostPattern, Path, Scheme, Scope};
+use crate::model::{ConnectionName, Destination, Host, HostPattern, Path, Scheme, Scope, Stub};
 
 /// A rule, ready to be tried.
 #[derive(Debug)]
@@ -46,6 +46,7 @@ pub(super) enum Effect {
     Forward,
     Tunnel(Protocol),
     Deny,
+    Stub(Stub),
 }
 
 /// A request, as the rules look at it.
@@ -172,7 +173,7 @@ impl Rule {
         match self.effect {
             Effect::Deny => true,
             Effect::Tunnel(_) | Effect::Inject { plaintext: false, .. } => port == 443,
-            Effect::Forward | Effect::Inject { plaintext: true, .. } => port == scheme.default_port(),
+            Effect::Forward | Effect::Stub(_) | Effect::Inject { plaintext: true, .. } => port == scheme.default_port(),
         }
     }
 

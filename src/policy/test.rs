@@ -56,6 +56,7 @@ fn words(outcome: &Outcome) -> (String, Option<String>) {
         Outcome::Inject(connection, _) => (ExpectedOutcome::Inject(connection.clone()).to_string(), None),
         Outcome::Forward(_) => (ExpectedOutcome::Forward.to_string(), None),
         Outcome::Tunnel(_) => (ExpectedOutcome::Tunnel.to_string(), None),
+        Outcome::Stub(_) => (ExpectedOutcome::Stub.to_string(), None),
         Outcome::Deny(refusal) => (ExpectedOutcome::Deny.to_string(), Some(refusal.message().to_owned())),
     }
 }
@@ -77,6 +78,7 @@ impl fmt::Display for ExpectedOutcome {
             Self::Deny => f.write_str("deny"),
             Self::Forward => f.write_str("forward"),
             Self::Tunnel => f.write_str("tunnel"),
+            Self::Stub => f.write_str("stub"),
             Self::Inject(name) => write!(f, "inject {name}"),
         }
     }

@@ -11,6 +11,7 @@ use crate::model::{Code, HostPort, Path, PathError, Query, Refusal, Scheme, Targ
 mod files;
 mod live;
 mod property;
+mod stubs;
 
 fn policy(rules: &str) -> Policy {
     compile(rules).unwrap_or_else(|problems| panic!("{problems}"))
@@ -41,7 +42,8 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
 }
 
 fn ask_with(policy: &Policy, agent: &str, request: &str, lines: &[(&str, &str)]) -> Result<Verdict, Refusal> {
-    policy.decide(&Agent::hypothetical(agent), &target(request).unwrap(), &headers(lines))
+    let decision = policy.decide(&Agent::hypothetical(agent), &target(request).unwrap(), &headers(lines));
+    decision.map(|decision| decision.verdict().unwrap())
 }
 
 fn ask(policy: &Policy, request: &str) -> Result<Verdict, Refusal> {

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use super::rule::Rule;
 use crate::config::Protocol;
 use crate::identity::Agent;
-use crate::model::{ConnectionName, Destination, Path, Refusal, Scope};
+use crate::model::{ConnectionName, Destination, Path, Refusal, Scope, Stub};
 
 /// What holds at CONNECT, where only agent, host and port are known.
 #[derive(Debug)]
@@ -17,6 +17,15 @@ pub enum AtConnect {
     Intercept,
     /// Refuse.
     Deny(Refusal),
+}
+
+/// What policy says of a request that it does not refuse.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// It leaves.
+    Send(Verdict),
+    /// It is answered here: neither a grant nor a permit, so that nothing of it can leave.
+    Stub(Stubbed),
 }
 
 /// Policy's yes to one request.
@@ -52,6 +61,10 @@ pub struct Grant(Arc<(Terms, ConnectionName)>);
 /// added. Made only here.
 #[derive(Clone, Debug)]
 pub struct Permit(Arc<Terms>);
+
+/// Policy of a version said that this is answered in this process. Made only here.
+#[derive(Clone, Debug)]
+pub struct Stubbed(Arc<(Terms, Stub)>);
 
 impl Terms {
     /// What a rule allows.
@@ -142,6 +155,39 @@ impl Permit {
     /// What was allowed.
     pub fn terms(&self) -> &Terms {
         &self.0
+    }
+}
+
+impl Stubbed {
+    pub(super) fn new(terms: Terms, stub: Stub) -> Self {
+        Self(Arc::new((terms, stub)))
+    }
+
+    /// What was asked.
+    pub fn terms(&self) -> &Terms {
+        &self.0.0
+    }
+    /// What answers.
+    pub fn stub(&self) -> Stub {
+        self.0.1
+    }
+}
+
+impl Decision {
+    /// What was allowed.
+    pub fn terms(&self) -> &Terms {
+        match self {
+            Self::Send(verdict) => verdict.terms(),
+            Self::Stub(stubbed) => stubbed.terms(),
+        }
+    }
+
+    /// The yes, where it may leave.
+    pub fn verdict(self) -> Option<Verdict> {
+        match self {
+            Self::Send(verdict) => Some(verdict),
+            Self::Stub(_) => None,
+        }
     }
 }
 

@@ -58,6 +58,10 @@ impl Answer {
         Self { body: AnswerBody::Fixed(Bytes::new()), turn: None }
     }
 
+    pub(super) fn fixed(bytes: Bytes) -> Self {
+        Self { body: AnswerBody::Fixed(bytes), turn: None }
+    }
+
     pub(super) fn download(download: Download) -> Self {
         Self { body: AnswerBody::Download(Box::new(download)), turn: None }
     }

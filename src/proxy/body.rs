@@ -43,7 +43,7 @@ pub(super) async fn prepare(
     };
     match need {
         BodyNeed::Buffered => {
-            let bytes = held::read(incoming, limits.buffer, timeouts.body).await?;
+            let bytes = held::read(incoming, limits.buffer, "limits.buffer, to be signed", timeouts.body).await?;
             let length = u64::try_from(bytes.len()).unwrap_or_default();
             Ok(Body { state: State::Whole(bytes), progress: Arc::new(Progress::finished(length)) })
         }

@@ -1,4 +1,4 @@
-//! Reads a body whole, to a stated limit, because its signature covers it.
+//! Reads a body whole, to a stated limit, because its signature covers it, or a stub reads it.
 
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use hyper::body::Incoming;
 
 use crate::model::{Code, Refusal};
 
-/// Reads the body, or refuses: 413 past `limit` bytes, 408 where no piece comes in `patience`.
-pub(super) async fn read(mut body: Incoming, limit: usize, patience: Duration) -> Result<Bytes, Refusal> {
+/// Reads the body, or refuses: 413 past `limit` bytes, which `whose` says, 408 where no piece comes
+/// in `patience`.
+pub(super) async fn read(mut body: Incoming, limit: usize, whose: &str, patience: Duration) -> Result<Bytes, Refusal> {
     let announced = body.size_hint().lower();
     if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
-        return Err(too_large(limit));
+        return Err(too_large(limit, whose));
     }
     let mut held = BytesMut::new();
     loop {
@@ -21,26 +22,25 @@ pub(super) async fn read(mut body: Incoming, limit: usize, patience: Duration) -
             Err(_) => {
                 return Err(Refusal::new(
                     Code::RequestTimeout,
-                    "the body that has to be signed did not arrive in time",
+                    "the body, which has to be held whole, did not arrive in time",
                 ));
             }
             Ok(None) => return Ok(held.freeze()),
             Ok(Some(Err(error))) => {
-                return Err(Refusal::new(Code::InvalidRequest, "the body that has to be signed broke off")
+                return Err(Refusal::new(Code::InvalidRequest, "the body, which has to be held whole, broke off")
                     .with_log(error.to_string()));
             }
             Ok(Some(Ok(frame))) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };
         if held.len() + data.len() > limit {
-            return Err(too_large(limit));
+            return Err(too_large(limit, whose));
         }
         held.extend_from_slice(&data);
     }
 }
 
-fn too_large(limit: usize) -> Refusal {
-    let message =
-        format!("the body has to be held whole to be signed, and is longer than limits.buffer ({limit} bytes)");
+fn too_large(limit: usize, whose: &str) -> Refusal {
+    let message = format!("the body has to be held whole, and is longer than {whose} ({limit} bytes)");
     Refusal::new(Code::BodyTooLarge, message)
 }

@@ -28,6 +28,7 @@ mod registry;
 mod respond;
 mod serve;
 mod strict;
+mod stub;
 mod timer;
 mod trailers;
 mod tunnel;

@@ -18,6 +18,7 @@ use super::head::Malformed;
 use super::live::{Download, Live, LiveParts};
 use super::registry::{Registry, Stay};
 use super::respond;
+use super::stub::Stubbing;
 use super::upload::Progress;
 use super::upstream::{SendError, Sent, Upstream};
 use crate::audit::{Audit, Entry};
@@ -26,7 +27,7 @@ use crate::dial::Dialer;
 use crate::identity::Gate;
 use crate::lease::{Leases, Lent};
 use crate::model::{Cause, Code, ConnectionName, OutcomeFacts, Query, Refusal, Stages, Target, TraceId};
-use crate::policy::{Policy, Verdict};
+use crate::policy::{Decision, Policy, Verdict};
 use crate::strategy::{self, Ambient, Head};
 use crate::telemetry::{Clock, Metrics};
 
@@ -89,6 +90,14 @@ struct Answered {
     watch: strategy::Watch,
 }
 
+/// How an attempt went well.
+enum Ended {
+    /// The destination answered.
+    There(Answered),
+    /// A stub did.
+    Here(Stubbing),
+}
+
 impl Pipeline {
     /// Serves one request to its answer's head. The body goes on with `Live` in its hands.
     pub(super) async fn handle(
@@ -119,7 +128,8 @@ impl Pipeline {
             None => self.attempt(&mut entry, &mut attempt, arrival, request).await,
         };
         match result {
-            Ok(answered) => Ok(self.respond(entry, attempt, answered)),
+            Ok(Ended::There(answered)) => Ok(self.respond(entry, attempt, answered)),
+            Ok(Ended::Here(stubbing)) => Ok(self.settle_stub(entry, attempt, stubbing)),
             Err(refusal) => {
                 self.settle(entry, attempt, &refusal, trace);
                 Err(refusal)
@@ -133,7 +143,7 @@ impl Pipeline {
         attempt: &mut Attempt,
         arrival: &Arrival,
         request: Request<Option<Incoming>>,
-    ) -> Result<Answered, Refusal> {
+    ) -> Result<Ended, Refusal> {
         let (parts, incoming) = request.into_parts();
         attempt.asked = asked(&parts, arrival);
         match parts.uri.query() {
@@ -143,7 +153,15 @@ impl Pipeline {
         let agent = arrival.agent()?;
         let target = classify(arrival, &parts)?;
         let policy = self.policy.load_full();
-        let verdict = policy.decide(agent, &target, &parts.headers)?;
+        let verdict = match policy.decide(agent, &target, &parts.headers)? {
+            Decision::Send(verdict) => verdict,
+            Decision::Stub(stubbed) => {
+                entry.answered_by(&stubbed);
+                self.still_knows(agent)?;
+                attempt.stages.decide = attempt.started.elapsed();
+                return self.stub(&stubbed, &target, &parts, incoming).await.map(Ended::Here);
+            }
+        };
         entry.allowed_by(&verdict);
         let question = policy.question(agent, &target, &parts.headers, &self.question_key);
         let stay = Arc::new(self.registry.request(question, verdict.clone(), &arrival.line));
@@ -154,7 +172,7 @@ impl Pipeline {
             result = self.send(entry, attempt, &stay, verdict, &target, &parts, incoming) => result,
             why = stay.closer().closed() => Err(why),
         };
-        result.map(|(sent, lent, watch)| Answered { sent, lent, stay, watch })
+        result.map(|(sent, lent, watch)| Ended::There(Answered { sent, lent, stay, watch }))
     }
 
     /// Lease, body, strategy, intent, destination: once, and once more for a request without a
@@ -216,18 +234,34 @@ impl Pipeline {
         if policy.version() == verdict.terms().policy() {
             return Ok(verdict);
         }
-        let again = policy.decide(verdict.terms().agent(), target, headers)?;
-        let same = match (&verdict, &again) {
-            (Verdict::Inject(before), Verdict::Inject(now)) => before.connection() == now.connection(),
-            (Verdict::Forward(_), Verdict::Forward(_)) => true,
-            _ => false,
+        let again = policy.decide(verdict.terms().agent(), target, headers)?.verdict();
+        let same = |again: &Verdict| {
+            let same = match (&verdict, again) {
+                (Verdict::Inject(before), Verdict::Inject(now)) => before.connection() == now.connection(),
+                (Verdict::Forward(_), Verdict::Forward(_)) => true,
+                _ => false,
+            };
+            same && verdict.terms().destination() == again.terms().destination()
         };
-        if same && verdict.terms().destination() == again.terms().destination() {
-            Ok(again)
-        } else {
+        again.filter(same).ok_or_else(|| {
             let message = "the policy changed while the request waited: send it again";
-            Err(Refusal::new(Code::PolicyDenied, message).with_cause(Cause::PolicyChanged))
-        }
+            Refusal::new(Code::PolicyDenied, message).with_cause(Cause::PolicyChanged)
+        })
+    }
+
+    /// Nothing left, so that the answer's head is the end.
+    fn settle_stub(&self, entry: Entry, mut attempt: Attempt, stubbing: Stubbing) -> Response<Answer> {
+        let Stubbing { stub, response, up, down } = stubbing;
+        attempt.stages.total = attempt.started.elapsed();
+        self.metrics.stubbed(stub, response.status().as_u16(), attempt.stages.total.as_secs_f64());
+        entry.outcome(OutcomeFacts {
+            status: Some(response.status().as_u16()),
+            bytes_up: up,
+            bytes_down: down,
+            stages: attempt.stages,
+            ..OutcomeFacts::default()
+        });
+        response
     }
 
     fn respond(&self, entry: Entry, attempt: Attempt, answered: Answered) -> Response<Answer> {

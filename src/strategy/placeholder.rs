@@ -16,12 +16,21 @@ use zeroize::Zeroizing;
 
 use super::forms::forms;
 use crate::config::{Catalogue, PLACEHOLDER_MARKER, Provider};
-use crate::model::{Cause, Code, Refusal, decode_form};
+use crate::model::{Cause, Code, Refusal, decode_form, placeholder};
 use crate::policy::Verdict;
 
 /// How many percent-encodings are taken off: one by a client, one by a redirecting service, one
 /// to spare.
 const LAYERS: usize = 3;
+
+/// Whose a placeholder is.
+#[derive(Clone, Copy)]
+enum Owner {
+    /// The catalogue's: a variable holds it.
+    Provider(&'static Provider),
+    /// The stub's of this word, which handed it out.
+    Stub(&'static str),
+}
 
 /// Where a placeholder stands.
 enum Place<'a> {
@@ -41,8 +50,8 @@ pub(super) fn refuse(
     headers: &HeaderMap,
     injected: &[Zeroizing<Vec<u8>>],
 ) -> Result<(), Refusal> {
-    let Some((place, provider)) = find(verdict, target, headers) else { return Ok(()) };
-    let (terms, name) = (verdict.terms(), &provider.connection);
+    let Some((place, owner)) = find(verdict, target, headers) else { return Ok(()) };
+    let terms = verdict.terms();
     if let Verdict::Inject(grant) = verdict
         && injected.iter().any(|value| holds(value).is_some())
     {
@@ -59,16 +68,25 @@ pub(super) fn refuse(
         Verdict::Inject(grant) => {
             format!("and the connection {} puts no credential there: leave it out", grant.connection())
         }
-        Verdict::Forward(_) if provider.bindings.strategy_for(host).is_some() => {
-            format!(
-                "and rule {rule:?} injects nothing at {named}: a rule with `connection: {name}` before it would replace it"
-            )
-        }
-        Verdict::Forward(_) => {
-            format!("and no rule injects {name} at {named}, which is none of its hosts: leave it out")
-        }
+        Verdict::Forward(_) => match owner {
+            Owner::Provider(provider) if provider.bindings.strategy_for(host).is_some() => {
+                let name = &provider.connection;
+                format!(
+                    "and rule {rule:?} injects nothing at {named}: a rule with `connection: {name}` before it would replace it"
+                )
+            }
+            Owner::Provider(provider) => {
+                let name = &provider.connection;
+                format!("and no rule injects {name} at {named}, which is none of its hosts: leave it out")
+            }
+            Owner::Stub(_) => {
+                format!(
+                    "and rule {rule:?} injects nothing at {named}: a rule with a `connection` before it would replace it"
+                )
+            }
+        },
     };
-    let message = format!("{place} holds the placeholder of {name}, {why}");
+    let message = format!("{place} holds the placeholder of {owner}, {why}");
     Err(Refusal::new(Code::PolicyDenied, message).with_rule(&**rule).with_cause(Cause::Placeholder))
 }
 
@@ -83,7 +101,7 @@ pub fn drop_placeholders(trailers: &mut HeaderMap) {
     }
 }
 
-fn find<'a>(verdict: &Verdict, target: &str, headers: &'a HeaderMap) -> Option<(Place<'a>, &'static Provider)> {
+fn find<'a>(verdict: &Verdict, target: &str, headers: &'a HeaderMap) -> Option<(Place<'a>, Owner)> {
     let terms = verdict.terms();
     let at = |place: Place<'a>, text: &str| Some((place, holds(text.as_bytes())?));
     if holds(target.as_bytes()).is_some() {
@@ -100,20 +118,20 @@ fn find<'a>(verdict: &Verdict, target: &str, headers: &'a HeaderMap) -> Option<(
     )
 }
 
-/// The provider whose placeholder a text holds, in any letter case, plain or in a common encoding.
-fn holds(text: &[u8]) -> Option<&'static Provider> {
+/// Whose placeholder a text holds, in any letter case, plain or in a common encoding.
+fn holds(text: &[u8]) -> Option<Owner> {
     if text.len() < PLACEHOLDER_MARKER.len() {
         return None;
     }
-    if let Some(provider) = plainly(text) {
-        return Some(provider);
+    if let Some(owner) = plainly(text) {
+        return Some(owner);
     }
     memchr(b'%', text)?;
     let mut layer = String::from_utf8_lossy(text);
     for _ in 0..LAYERS {
         let next = decode_form(&layer).into_owned();
-        if let Some(provider) = plainly(next.as_bytes()) {
-            return Some(provider);
+        if let Some(owner) = plainly(next.as_bytes()) {
+            return Some(owner);
         }
         if next == *layer || !next.contains('%') {
             break;
@@ -123,27 +141,30 @@ fn holds(text: &[u8]) -> Option<&'static Provider> {
     None
 }
 
-/// The provider whose placeholder stands in a text with all of its percent-encodings left on.
-fn plainly(text: &[u8]) -> Option<&'static Provider> {
+/// Whose placeholder stands in a text with all of its percent-encodings left on.
+fn plainly(text: &[u8]) -> Option<Owner> {
     if Sieve::built_in().suspects(text) { exactly(text) } else { None }
 }
 
 /// Looks for each placeholder as a whole: the marker alone is anybody's word.
-fn exactly(text: &[u8]) -> Option<&'static Provider> {
-    static KNOWN: OnceLock<Vec<(&'static Provider, Forms)>> = OnceLock::new();
+fn exactly(text: &[u8]) -> Option<Owner> {
+    static KNOWN: OnceLock<Vec<(Owner, Forms)>> = OnceLock::new();
     let folded = text.to_ascii_lowercase();
     if !Sieve::built_in().marker.are_in(&folded) {
         return None;
     }
     let known = KNOWN.get_or_init(|| {
         let providers = Catalogue::built_in().providers().iter();
-        let mut all: Vec<_> =
-            providers.flat_map(|one| one.placeholders.iter().map(move |it| (one, &*it.value))).collect();
+        let mut all: Vec<_> = providers
+            .flat_map(|one| one.placeholders.iter().map(move |it| (Owner::Provider(one), &*it.value)))
+            .collect();
+        // One that a provider has too is the provider's: it stands first.
+        all.extend(placeholder::ALL.map(|(stub, value)| (Owner::Stub(stub), value)));
         // One may be a part of another: what is found is the longest.
         all.sort_by_key(|(_, value)| Reverse(value.len()));
-        all.into_iter().map(|(provider, value)| (provider, Forms::of(value))).collect()
+        all.into_iter().map(|(owner, value)| (owner, Forms::of(value))).collect()
     });
-    known.iter().find(|(_, forms)| forms.are_in(&folded)).map(|(provider, _)| *provider)
+    known.iter().find(|(_, forms)| forms.are_in(&folded)).map(|(owner, _)| *owner)
 }
 
 /// What a text looks like in three spellings, each in every form, all in lower case. That base64
@@ -207,6 +228,15 @@ fn place(bytes: &[u8]) -> usize {
     let piece = bytes.first_chunk().map_or(0, |piece| u32::from_le_bytes(*piece)) | 0x2020_2020;
     // Fibonacci hashing: the upper bits are the mixed ones.
     (piece.wrapping_mul(0x9e37_79b1) >> (32 - SIZE.trailing_zeros())) as usize
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Provider(provider) => write!(f, "{}", provider.connection),
+            Self::Stub(stub) => write!(f, "the stub {stub}"),
+        }
+    }
 }
 
 impl std::fmt::Display for Place<'_> {

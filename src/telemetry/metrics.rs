@@ -7,7 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::model::Code;
+use crate::model::{Code, Stub};
 
 /// Counters and gauges, in Prometheus text. Labels are closed sets: never a host, a path or a
 /// name that an agent chose.
@@ -21,6 +21,7 @@ pub struct Metrics {
     denied: [Counter; 2],
     failed: [Counter; 2],
     aborted: Counter,
+    stubs: [Counter; Stub::ALL.len()],
     refusals: Vec<Counter>,
     duration: Histogram,
     requests_alive: Gauge,
@@ -56,6 +57,7 @@ impl Metrics {
         let ended = |outcome, class| requests.get_or_create_owned(&[("outcome", outcome), ("status_class", class)]);
         let by_code = labelled::<1>(&mut registry, "refusals", "Requests refused, by code");
         let refusals = Code::ALL.iter().map(|code| by_code.get_or_create_owned(&[("code", code.as_str())]));
+        let stubs = labelled::<1>(&mut registry, "stubs", "Requests that a stub answered, by stub");
         let (requests_alive, tunnels_alive) = register_alive(&mut registry);
         let connections = labelled::<1>(&mut registry, "upstream_connections", "Upstream connections used, by kind");
         let connection = |kind| connections.get_or_create_owned(&[("kind", kind)]);
@@ -72,6 +74,7 @@ impl Metrics {
             denied: [ended("denied", "4xx"), ended("denied", "5xx")],
             failed: [ended("failed", "4xx"), ended("failed", "5xx")],
             aborted: ended("aborted", "none"),
+            stubs: Stub::ALL.map(|stub| stubs.get_or_create_owned(&[("stub", stub.word())])),
             refusals: refusals.collect(),
             duration,
             requests_alive,
@@ -95,6 +98,14 @@ impl Metrics {
         let class = usize::from(status / 100).wrapping_sub(1).min(CLASSES.len() - 1);
         self.answered[class].inc();
         self.duration.observe(seconds);
+    }
+
+    /// Counts a request that a stub answered: like one that a destination did, and by the stub.
+    pub fn stubbed(&self, stub: Stub, status: u16, seconds: f64) {
+        self.answered(status, seconds);
+        if let Some(counter) = self.stubs.get(stub as usize) {
+            counter.inc();
+        }
     }
 
     /// Counts a request that was refused: `denied` where the agent or the policy is the reason,
@@ -248,6 +259,7 @@ mod tests {
         metrics.reloaded(false);
         metrics.audit_write_failures(4);
         metrics.audit_write_failures(3);
+        metrics.stubbed(Stub::GcpMetadata, 200, 0.1);
         for (series, expected) in [
             ("requests_alive", 3.0),
             ("tunnels_alive", 2.0),
@@ -258,6 +270,8 @@ mod tests {
             ("reloads_total{result=\"taken\"}", 1.0),
             ("reloads_total{result=\"refused\"}", 2.0),
             ("audit_write_failures_total", 4.0),
+            ("stubs_total{stub=\"gcp-metadata\"}", 1.0),
+            ("stubs_total{stub=\"aws-sts\"}", 0.0),
             ("build_info{version=", 1.0),
         ] {
             assert_eq!(value(&metrics, &format!("nexus_sidecar_{series}")), expected, "{series}");

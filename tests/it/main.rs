@@ -38,6 +38,7 @@ mod secrecy;
 mod sigv4;
 mod sources;
 mod store_care;
+mod stubs;
 mod summary;
 #[allow(dead_code, unused_imports)]
 mod support;

@@ -103,6 +103,7 @@ fn as_text(explanation: &Explanation, policy: &Policy, asked: &str, agent: &Agen
         Outcome::Tunnel(destination) => {
             writeln!(text, "tunnel: bytes pass to {}, and nothing inside is read", destination.authority())
         }
+        Outcome::Stub(stub) => writeln!(text, "stub: the sidecar answers as {stub}, and nothing leaves"),
         Outcome::Deny(refusal) => writeln!(text, "deny: {}", refusal.message()),
     };
     if explanation.mints.is_some() {
@@ -152,6 +153,7 @@ fn as_json(explanation: &Explanation, policy: &Policy, asked: &str, agent: &Agen
         Outcome::Inject(connection, destination) => ("inject", Some(connection.as_str()), Some(destination), None),
         Outcome::Forward(destination) => ("forward", None, Some(destination), None),
         Outcome::Tunnel(destination) => ("tunnel", None, Some(destination), None),
+        Outcome::Stub(_) => ("stub", None, None, None),
         Outcome::Deny(refusal) => ("deny", None, None, Some(refusal)),
     };
     json!({

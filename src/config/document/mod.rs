@@ -22,7 +22,7 @@ pub(in crate::config) use provider::{json, read as read_provider, read_own as re
 pub(in crate::config) use rule::{connection as connection_name, host as host_pattern, many, name_of_agent, network};
 
 use super::{At, Located, Problem, SetName};
-use crate::model::{ConnectionName, HostPattern, Scope};
+use crate::model::{ConnectionName, HostPattern, Scope, Stub};
 
 /// A policy file as written: each value checked by itself, with its place.
 #[derive(Clone, Debug)]
@@ -83,6 +83,8 @@ pub struct RuleDoc {
     pub scope: Option<Located<Scope>>,
     /// `action:`
     pub action: Option<Located<Action>>,
+    /// `stub:`
+    pub stub: Option<Located<Stub>>,
     /// `networks:`
     pub networks: Vec<Located<IpNet>>,
     /// `protocol:`
@@ -118,6 +120,7 @@ impl RuleDoc {
             connection: None,
             scope: None,
             action: None,
+            stub: None,
             networks: Vec::new(),
             protocol: None,
             plaintext: false,
@@ -150,6 +153,8 @@ pub enum Action {
     Tunnel,
     /// Refuse.
     Deny,
+    /// Intercept and answer here.
+    Stub,
 }
 
 /// `protocol:` of a tunnel rule.
@@ -202,4 +207,6 @@ pub enum ExpectedOutcome {
     Tunnel,
     /// `inject NAME`
     Inject(ConnectionName),
+    /// `stub`
+    Stub,
 }

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use super::{Action, Matcher, Protocol, RuleDoc, scope, uses};
 use crate::config::yaml::{Content, Fields, Findings, Node, did_you_mean};
 use crate::config::{Catalogue, Located};
-use crate::model::{ConnectionName, HostPattern, is_hop_by_hop, is_key_header};
+use crate::model::{ConnectionName, HostPattern, Stub, is_hop_by_hop, is_key_header};
 
 /// What the design has and this version does not enforce.
 pub(super) const NOT_YET: [&str; 3] = ["limit", "approval", "websocket"];
@@ -40,6 +40,7 @@ fn written(node: &Node, mut fields: Fields<'_>, number: usize, findings: &mut Fi
         connection: fields.get("connection").and_then(|node| connection(node, findings)),
         scope: fields.get("scope").and_then(|node| scope::read(node, findings)),
         action: fields.get("action").and_then(|node| action(node, findings)),
+        stub: fields.get("stub").and_then(|node| stub(node, findings)),
         networks: many(fields.get("networks"), findings, network),
         protocol: fields.get("protocol").and_then(|node| protocol(node, findings)),
         plaintext: fields.get("plaintext").and_then(|node| node.flag(findings)).unwrap_or(false),
@@ -194,14 +195,26 @@ fn action(node: &Node, findings: &mut Findings) -> Option<Located<Action>> {
         "forward" => Action::Forward,
         "tunnel" => Action::Tunnel,
         "deny" => Action::Deny,
+        "stub" => Action::Stub,
         other => {
-            let advice = did_you_mean(other, ["inject", "forward", "tunnel", "deny"]);
+            let advice = did_you_mean(other, ["inject", "forward", "tunnel", "deny", "stub"]);
             let advice = advice.map(|word| format!(": did you mean {word}?")).unwrap_or_default();
-            findings.with(node, format!("`action` is inject, forward, tunnel or deny, not {other:?}{advice}"));
+            findings.with(node, format!("`action` is inject, forward, tunnel, deny or stub, not {other:?}{advice}"));
             return None;
         }
     };
     Some(node.located(action))
+}
+
+fn stub(node: &Node, findings: &mut Findings) -> Option<Located<Stub>> {
+    let text = node.text(findings)?;
+    let stub = Stub::parse(text);
+    if stub.is_none() {
+        let words = Stub::ALL.map(Stub::word);
+        let advice = did_you_mean(text, words).map(|word| format!(": did you mean {word}?")).unwrap_or_default();
+        findings.with(node, format!("`stub` is one of {}, not {text:?}{advice}", words.join(", ")));
+    }
+    stub.map(|stub| node.located(stub))
 }
 
 fn protocol(node: &Node, findings: &mut Findings) -> Option<Located<Protocol>> {

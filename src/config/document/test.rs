@@ -102,13 +102,14 @@ fn expect(node: &Node, findings: &mut Findings) -> Option<ExpectedOutcome> {
         "deny" => Some(ExpectedOutcome::Deny),
         "forward" => Some(ExpectedOutcome::Forward),
         "tunnel" => Some(ExpectedOutcome::Tunnel),
+        "stub" => Some(ExpectedOutcome::Stub),
         _ => match text.strip_prefix("inject ").map(|name| ConnectionName::parse(name.trim())) {
             Some(Ok(name)) => Some(ExpectedOutcome::Inject(name)),
             _ => None,
         },
     };
     if outcome.is_none() {
-        findings.with(node, format!("`expect` is deny, forward, tunnel or inject NAME, not {text:?}"));
+        findings.with(node, format!("`expect` is deny, forward, tunnel, stub or inject NAME, not {text:?}"));
     }
     outcome
 }

@@ -2,7 +2,7 @@ use http::{HeaderMap, Method};
 
 use super::*;
 use crate::identity::Agent;
-use crate::policy::{Outcome, Verdict, request};
+use crate::policy::{Decision, Outcome, Verdict, request};
 
 fn policy(rules: &str) -> Policy {
     compiled(rules).unwrap_or_else(|problems| panic!("{problems}"))
@@ -32,7 +32,9 @@ fn a_use_stands_for_the_rules_of_its_set() {
     let sets: Vec<String> = policy.sets().iter().map(ToString::to_string).collect();
     assert_eq!(sets, ["github/read@1"]);
     let target = request(&Method::GET, "https://api.github.com/user").unwrap();
-    let Ok(Verdict::Inject(grant)) = policy.decide(&Agent::hypothetical("a"), &target, &HeaderMap::new()) else {
+    let Ok(Decision::Send(Verdict::Inject(grant))) =
+        policy.decide(&Agent::hypothetical("a"), &target, &HeaderMap::new())
+    else {
         panic!("it is allowed")
     };
     assert!(grant.terms().rule().starts_with("github/read@1:"), "{}", grant.terms().rule());
@@ -90,7 +92,7 @@ fn what_still_runs_is_closed_when_its_rule_may_mint_no_longer() {
         let headers: HeaderMap =
             [(HeaderName::from_static("x-amz-target"), http::HeaderValue::from_static(call))].into_iter().collect();
         let verdict = bold.decide(&agent, &target, &headers).unwrap();
-        let Verdict::Inject(grant) = &verdict else { panic!("nothing is injected") };
+        let Decision::Send(Verdict::Inject(grant)) = &verdict else { panic!("nothing is injected") };
         let question = bold.question(&agent, &target, &headers, &[7; 32]);
         assert!(bold.still_allows(&question, verdict.terms(), Some(grant.connection())), "{call}");
         assert_eq!(shy.still_allows(&question, verdict.terms(), Some(grant.connection())), still, "{call}");

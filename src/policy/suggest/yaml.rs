@@ -42,6 +42,10 @@ impl fmt::Display for Draft {
                     line("protocol", "any".to_owned())?;
                 }
             }
+            Effect::Stub(stub) => {
+                line("action", "stub".to_owned())?;
+                line("stub", stub.word().to_owned())?;
+            }
             _ => line("action", "forward".to_owned())?,
         }
         if self.mints {

@@ -9,7 +9,7 @@ fn a_live_request_is_asked_about_again() {
     let agent = Agent::hypothetical("a");
     let target = target("GET https://a.test/x?Action=GetItem&secret=s").unwrap();
     let verdict = old.decide(&agent, &target, &HeaderMap::new()).unwrap();
-    let Verdict::Inject(grant) = &verdict else { panic!("nothing is injected") };
+    let Decision::Send(Verdict::Inject(grant)) = &verdict else { panic!("nothing is injected") };
     let question = old.question(&agent, &target, &HeaderMap::new(), &key);
     assert!(!format!("{question:?}").contains("GetItem"));
     for (rules, want) in [
@@ -45,7 +45,7 @@ fn what_was_borrowed_wider_than_a_new_policy_says_is_not_allowed_any_more() {
     ] {
         let old = policy(before);
         let verdict = old.decide(&agent, &target, &HeaderMap::new()).unwrap();
-        let Verdict::Inject(grant) = &verdict else { panic!("nothing is injected") };
+        let Decision::Send(Verdict::Inject(grant)) = &verdict else { panic!("nothing is injected") };
         let scope = grant.scope().map(crate::model::Scope::as_str);
         assert_eq!(scope, (before == narrow).then_some(r#"{"m":{"y":true},"x":[1,"two"]}"#));
         let question = old.question(&agent, &target, &HeaderMap::new(), &[7; 32]);

@@ -85,8 +85,8 @@ proptest! {
             }
             if let Ok(verdict) = &result {
                 let connection = match verdict {
-                    Verdict::Inject(grant) => Some(grant.connection()),
-                    Verdict::Forward(_) => None,
+                    Decision::Send(Verdict::Inject(grant)) => Some(grant.connection()),
+                    Decision::Send(Verdict::Forward(_)) | Decision::Stub(_) => None,
                 };
                 prop_assert_eq!(verdict.terms().destination().scheme() == Scheme::Http, connection.is_none() && request.contains("http://"));
                 let question = policy.question(&agent, &target, &HeaderMap::new(), &[1; 32]);

@@ -33,12 +33,22 @@ fn percent(text: &str) -> String {
 fn every_placeholder_of_the_catalogue_is_known_by_its_marker() {
     for provider in Catalogue::built_in().providers() {
         for placeholder in &provider.placeholders {
-            assert_eq!(
-                holds(placeholder.value.as_bytes()).map(|found| &found.connection),
-                Some(&provider.connection),
-                "{}",
-                placeholder.variable
-            );
+            let found = holds(placeholder.value.as_bytes()).map(|owner| owner.to_string());
+            assert_eq!(found.as_deref(), Some(provider.connection.as_str()), "{}", placeholder.variable);
+        }
+    }
+}
+
+#[test]
+fn what_stubs_hand_out_is_known_in_every_form_and_is_no_credential() {
+    for (stub, value) in crate::model::placeholder::ALL {
+        let owner =
+            if value == crate::model::placeholder::AWS_SECRET { "aws".to_owned() } else { format!("the stub {stub}") };
+        let signature = format!("AWS4-HMAC-SHA256 Credential={value}/20260101/eu-west-1/s3/aws4_request, Signature=0");
+        let token = format!("Bearer eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.{value}");
+        let basic = format!("Basic {}", STANDARD.encode(format!("user:{value}")));
+        for text in [value.to_owned(), percent(value), value.to_ascii_lowercase(), signature, token, basic] {
+            assert_eq!(holds(text.as_bytes()).map(|found| found.to_string()), Some(owner.clone()), "{text}");
         }
     }
 }
