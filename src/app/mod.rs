@@ -26,7 +26,7 @@ pub use self::calls::caller;
 pub use self::narrowing::Narrowing;
 pub use self::pushed::{KeptPolicy, PushedError, PushedPolicy, Start, document_of};
 pub use self::reload::Reloader;
-pub use self::remote::{RemoteError, remote_source};
+pub use self::remote::{RemoteError, gateway_wire, remote_source};
 pub use self::sources::{Opened, add_sources};
 pub use self::who::{Who, policy_of_call};
 use crate::audit::Audit;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::remote::{RemoteError, dialer, remote_source};
+use super::remote::{RemoteError, dialer, gateway_source, remote_source};
 use crate::config::{Config, ConnectionAt, ConnectionConfig, Environment, SourceConfig, SourceKind, VaultSource};
 use crate::lease::{
     CommandFetch, Configured, EnvironmentFetch, FileFetch, LeaseSource, NexusSource, Sources, VaultFetch,
@@ -64,6 +64,13 @@ fn open(
             Some(service) if config.remote.as_ref() == Some(remote) => Arc::clone(service) as Arc<dyn LeaseSource>,
             _ => remote_source(config, remote, Arc::clone(clock))?,
         },
+        SourceKind::Gateway(gateway) => {
+            let there = of(config, source).filter_map(|(name, connection)| match &connection.at {
+                ConnectionAt::Gateway(there) => Some((name.clone(), there.clone())),
+                _ => None,
+            });
+            gateway_source(config, gateway, there.collect(), Arc::clone(clock))?
+        }
         SourceKind::File(_) => {
             let there = places(config, source, |at| match at {
                 ConnectionAt::File(contract, there) => Some((contract, there)),

@@ -24,14 +24,14 @@ pub use document::{
 pub use environment::Environment;
 pub use key::KeySource;
 pub use problem::{At, Located, Problem, Problems};
-pub use secret_file::{mounted_line, secret_line};
+pub use secret_file::{mounted_line, secret_file, secret_line};
 pub use sidecar::{
     ANONYMOUS, AccessConfig, AgentConfig, AgentsFrom, AuditConfig, AuditMode, AuthorityConfig, ClientConfig,
-    ClientName, CommandConnection, CommandOutput, CommandSource, Config, ConnectionAt, ConnectionConfig,
-    EnvironmentConnection, FileConnection, FileSource, IssuerConfig, KeysFrom, Limits, Listen, LogConfig, LogFormat,
-    PasswordSource, PostgresConfig, PostgresPlace, Rate, RemoteConfig, ScopeConfig, ServiceConfig, ServiceLimits,
-    ServiceTls, SourceConfig, SourceKind, StoreConfig, Timeouts, UpstreamConfig, VaultAuth, VaultConnection,
-    VaultSource,
+    ClientFiles, ClientName, CommandConnection, CommandOutput, CommandSource, Config, ConnectionAt, ConnectionConfig,
+    Dialect, EnvironmentConnection, FileConnection, FileSource, GatewayConfig, GatewayConnection, GatewayContract,
+    IssuerConfig, KeysFrom, Limits, Listen, LogConfig, LogFormat, PasswordSource, PostgresConfig, PostgresPlace, Rate,
+    RemoteConfig, ScopeConfig, ServiceConfig, ServiceLimits, ServiceTls, SourceAuth, SourceConfig, SourceKind,
+    StoreConfig, Timeouts, UpstreamConfig, VaultAuth, VaultConnection, VaultSource,
 };
 pub use units::time as duration;
 pub use watch::FileSet;

@@ -11,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Kind;
 use crate::model::{Cause, Code, Destination, Refusal};
+use crate::tls::IdentityError;
 
 /// What keeps a destination from being reached.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +69,15 @@ pub enum DialError {
         /// What the last address said.
         #[source]
         source: io::Error,
+    },
+    /// We have no certificate of our own to show.
+    #[error("cannot show a certificate to {destination}")]
+    Identity {
+        /// What was asked for.
+        destination: Destination,
+        /// Why not.
+        #[source]
+        source: IdentityError,
     },
     /// No TLS, or not with the right certificate.
     #[error("cannot agree on TLS with {destination}")]
@@ -136,6 +146,9 @@ impl From<DialError> for Refusal {
             DialError::Connect { destination, source } => {
                 (Code::UpstreamFailed, format!("no connection to {destination}: {}", connect_reason(source)))
             }
+            DialError::Identity { destination, .. } => {
+                (Code::UpstreamFailed, format!("this sidecar has no certificate to show to {destination}"))
+            }
             DialError::Tls { destination, source } => (Code::UpstreamFailed, tls_reason(destination, source)),
             DialError::Timeout { .. } => (Code::UpstreamTimeout, error.to_string()),
         };
@@ -147,7 +160,7 @@ impl From<DialError> for Refusal {
             DialError::Own { .. } => Cause::Own,
             DialError::Connect { .. } => Cause::Connect,
             DialError::Tls { source, .. } if is_certificate(&source) => Cause::Certificate,
-            DialError::Tls { .. } => Cause::Tls,
+            DialError::Tls { .. } | DialError::Identity { .. } => Cause::Tls,
             DialError::Timeout { .. } => return Self::new(code, message).with_log(log),
         };
         Self::new(code, message).with_log(log).with_cause(cause)

@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use crate::model::{Destination, Host};
-use crate::tls::Roots;
+use crate::tls::{ClientIdentity, Roots};
 
 pub use address::Kind;
 pub use call::{Answer, Call, CallError, Caller, Kept, Line, Streamed};
@@ -77,6 +77,7 @@ pub struct Dialer {
     any: Arc<rustls::ClientConfig>,
     http1: Arc<rustls::ClientConfig>,
     own: ArcSwap<Vec<SocketAddr>>,
+    identity: Option<Arc<ClientIdentity>>,
 }
 
 impl Dialer {
@@ -87,7 +88,15 @@ impl Dialer {
             any: roots.client_config(&[b"h2", b"http/1.1"]),
             http1: roots.client_config(&[b"http/1.1"]),
             own: ArcSwap::default(),
+            identity: None,
         }
+    }
+
+    /// Shows a certificate to whoever asks for one: for calls of our own to one service.
+    #[must_use]
+    pub fn showing(mut self, identity: Arc<ClientIdentity>) -> Self {
+        self.identity = Some(identity);
+        self
     }
 
     /// Says where we listen ourselves, so that no request is sent back to us. It is the whole
@@ -113,12 +122,19 @@ impl Dialer {
         offer: Offer,
     ) -> Result<TlsStream<TcpStream>, DialError> {
         let deadline = self.deadline();
-        let tcp = self.tcp_until(destination, word, deadline).await?;
-        let config = match offer {
+        let base = match offer {
             Offer::Any => &self.any,
             Offer::Http1 => &self.http1,
         };
-        client::handshake(tcp, destination, config.clone(), deadline).await
+        let config = match &self.identity {
+            None => Arc::clone(base),
+            // Before anything is opened: without its certificate nothing is said to a service.
+            Some(identity) => identity
+                .shown_by(base)
+                .map_err(|source| DialError::Identity { destination: destination.clone(), source })?,
+        };
+        let tcp = self.tcp_until(destination, word, deadline).await?;
+        client::handshake(tcp, destination, config, deadline).await
     }
 
     async fn tcp_until(

@@ -115,7 +115,7 @@ impl<F: Fetch> Configured<F> {
 }
 
 /// A digest of names and values, each with its length, so that no two sets of fields share one.
-fn content(fields: &Fields) -> [u8; 32] {
+pub(super) fn content(fields: &Fields) -> [u8; 32] {
     let mut text = Zeroizing::new(Vec::new());
     for (name, value) in fields.iter() {
         for part in [name.as_bytes(), value.expose()] {

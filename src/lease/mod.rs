@@ -13,6 +13,8 @@ mod fields;
 mod file;
 #[cfg(test)]
 mod for_tests;
+mod gateway;
+mod key;
 mod lent;
 mod memory;
 mod nexus;
@@ -27,6 +29,7 @@ pub use configured::{Configured, Fetch, Fetched};
 pub use environment::EnvironmentFetch;
 pub use fields::{FieldError, check_fields};
 pub use file::FileFetch;
+pub use gateway::{GatewayHealth, GatewaySource, GatewayWire};
 pub use lent::{Lease, Lent, Memo};
 pub use memory::{MemoryConnection, MemorySource};
 pub use nexus::{NexusSource, PolicyDocument, PolicyError};

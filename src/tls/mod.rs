@@ -7,6 +7,7 @@
 
 mod ca;
 mod ca_dir;
+mod client;
 mod ends;
 #[cfg(test)]
 pub(crate) mod for_tests;
@@ -17,6 +18,7 @@ mod roots;
 mod service;
 
 pub use ca::{Ca, CaError};
+pub use client::{ClientIdentity, IdentityError};
 pub use ends::ends_at;
 pub use leaves::Leaves;
 pub use names::LeafNames;

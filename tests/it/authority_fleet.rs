@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nexus_sidecar::authority::api::{Service, ServiceGround};
 use nexus_sidecar::authority::{Authority, MasterKey, NewConnection, NewKey, Scope, Target};
-use nexus_sidecar::config::{AuthorityConfig, KeySource, RemoteConfig, ServiceConfig, StoreConfig};
+use nexus_sidecar::config::{AuthorityConfig, KeySource, RemoteConfig, ServiceConfig, SourceAuth, StoreConfig};
 use nexus_sidecar::model::{Binding, ConnectionName, Fields, HostPattern, Secret, Strategy, Url};
 use nexus_sidecar::telemetry::{Clock as _, SystemClock};
 use serde_json::json;
@@ -141,7 +141,8 @@ impl Scene {
         };
         let of_origin = ["jira", "mail", "github"].map(|name| rule(origin.port(), &format!("/{name}"), name)).concat();
         let url = Url::parse(&fleet.url()).unwrap();
-        let remote = RemoteConfig { name: "fleet".into(), url, bearer_file: fleet.key_file(), ca_file: None };
+        let auth = SourceAuth { key_file: Some(fleet.key_file()), client: None };
+        let remote = RemoteConfig { name: "fleet".into(), url, auth, ca_file: None };
         let builder = Sidecar::builder()
             .policy(format!("rules:\n{of_origin}{}", rule(held.port(), "/jira", "jira")))
             .agent("bot", "pw")

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::report::Finding;
 use crate::app::KeptPolicy;
-use crate::config::{Config, KeySource};
+use crate::config::{Config, KeySource, SourceConfig, SourceKind};
 
 /// What a path has to be.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,11 +70,26 @@ pub(super) fn look(config: &Config, policies: &[PathBuf], user: User) -> Vec<Fin
     for agent in &config.agents {
         found.push(named(&format!("password of {}", agent.name), &agent.proxy_password_file, Wanted::Secret, user));
     }
-    if let Some(remote) = &config.remote {
-        found.push(named(&format!("key of {}", remote.name), &remote.bearer_file, Wanted::Secret, user));
-        found.extend(remote.ca_file.iter().map(|file| named("trusted CA", file, Wanted::Guarded, user)));
-    }
+    found.extend(config.sources.iter().flat_map(|source| of_source(source, user)));
     found.extend(config.upstream.ca_files.iter().map(|file| named("trusted CA", file, Wanted::Guarded, user)));
+    found
+}
+
+/// What a service is shown, and what it is known by.
+fn of_source(source: &SourceConfig, user: User) -> Vec<Finding> {
+    let (auth, ca_file) = match &source.kind {
+        SourceKind::Nexus(remote) => (&remote.auth, &remote.ca_file),
+        SourceKind::Gateway(gateway) => (&gateway.auth, &gateway.ca_file),
+        _ => return Vec::new(),
+    };
+    let of = |what: &str| format!("{what} of {}", source.name);
+    let mut found = Vec::new();
+    found.extend(auth.key_file.iter().map(|file| named(&of("key"), file, Wanted::Secret, user)));
+    if let Some(client) = &auth.client {
+        found.push(named(&of("certificate"), &client.cert_file, Wanted::Guarded, user));
+        found.push(named(&of("certificate key"), &client.key_file, Wanted::Secret, user));
+    }
+    found.extend(ca_file.iter().map(|file| named("trusted CA", file, Wanted::Guarded, user)));
     found
 }
 

@@ -1,7 +1,8 @@
 //! `doctor`: looks at the whole set-up, and says what to do. One file per group of checks.
 //!
 //! It makes nothing: no store, no key, no CA. What it starts is given some time and not more,
-//! and no request leaves the machine but the one to an Authority that is a service.
+//! and no request leaves the machine but one to each source with a url, which is told what any
+//! question tells it and nothing else.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -44,7 +45,7 @@ Examples:
 ///
 /// Files and their modes, store and key, policy and connections, ports, clock and kernel, and
 /// whether clients go through the sidecar and trust its CA when `run` starts them. Nothing is made,
-/// and no request leaves this machine, but for one to the Authority of a source with a url. Exit 1
+/// and no request leaves this machine, but for one to each source with a url. Exit 1
 /// if something has to be mended.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -143,6 +144,9 @@ fn configured(
         (None, _) => (Vec::new(), None),
     };
     found.extend(asked);
+    if hardened.is_ok() {
+        found.extend(source::gateways(config));
+    }
     let (rules, policy) = match document {
         Some(document) => rules::of_authority(document),
         None if of_authority => (vec![Finding::skip("policy", "the Authority has it, and did not say it")], None),

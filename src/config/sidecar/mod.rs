@@ -22,8 +22,9 @@ use std::time::Duration;
 pub use self::access::{AccessConfig, AgentsFrom, ClientConfig, ClientName, IssuerConfig, KeysFrom, ScopeConfig};
 pub use self::service::{Rate, ServiceConfig, ServiceLimits, ServiceTls};
 pub use self::sources::{
-    CommandConnection, CommandOutput, CommandSource, ConnectionAt, ConnectionConfig, EnvironmentConnection,
-    FileConnection, FileSource, RemoteConfig, SourceConfig, SourceKind, VaultAuth, VaultConnection, VaultSource,
+    ClientFiles, CommandConnection, CommandOutput, CommandSource, ConnectionAt, ConnectionConfig, Dialect,
+    EnvironmentConnection, FileConnection, FileSource, GatewayConfig, GatewayConnection, GatewayContract, RemoteConfig,
+    SourceAuth, SourceConfig, SourceKind, VaultAuth, VaultConnection, VaultSource,
 };
 use super::KeySource;
 use crate::model::{ConnectionName, Host};

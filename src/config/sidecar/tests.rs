@@ -275,7 +275,10 @@ fn a_service_as_the_source() {
     let config = load(FLEET).unwrap();
     let folder = config.file.as_ref().unwrap().parent().unwrap().to_owned();
     let remote = config.remote.clone().unwrap();
-    assert_eq!((remote.name.as_str(), remote.bearer_file), ("fleet", "/run/key".into()));
+    assert_eq!(
+        (remote.name.as_str(), remote.auth.key_file, remote.auth.client),
+        ("fleet", Some("/run/key".into()), None)
+    );
     assert_eq!(
         (remote.url.destination().to_string(), remote.url.target().as_str()),
         ("https://nexus.test".into(), "/base/")
@@ -330,7 +333,6 @@ fn what_is_no_service_is_said_with_its_place() {
             ":3:26: this is no url of a source: the authority carries",
         ),
         ("https://nexus.test/base/", "https://nexus.test/?a=1", ":3:26: the url of a source has no query"),
-        ("dialect: nexus", "dialect: gateway", "`dialect: gateway` is not available yet"),
         ("dialect: nexus", "dialect: nexsu", "did you mean nexus?"),
         ("bearer_file: /run/key", "", "`bearer_file` is missing"),
         ("bearer_file: /run/key", "bearer: x, bearer_file: /run/key", "unknown key `bearer`"),

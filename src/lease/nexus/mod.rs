@@ -8,7 +8,6 @@
 
 mod answer;
 mod event;
-mod key;
 mod marks;
 mod seen;
 mod source;

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 
 use super::answer;
-use super::key::Key;
 use super::waits::SILENCE;
 use crate::config::RemoteConfig;
 use crate::dial::{Answer, Call, Caller, Dialer, Kept, Streamed};
 use crate::lease::Ask;
+use crate::lease::key::Key;
 use crate::model::{Secret, Url};
 
 /// Connections that are kept for the next lease.
@@ -30,7 +30,8 @@ pub(super) struct Wire {
     url: Url,
     /// What stands before `/api`.
     prefix: String,
-    key: Key,
+    /// None where a certificate says who this is.
+    key: Option<Key>,
     caller: Caller,
     kept: Kept,
 }
@@ -43,7 +44,7 @@ impl Wire {
         Self {
             prefix: config.url.target().path().trim_end_matches('/').to_owned(),
             url: config.url.clone(),
-            key: Key::new(config.bearer_file.clone()),
+            key: config.auth.key_file.clone().map(Key::bearer),
             kept: Kept::new(caller.clone(), KEPT),
             caller,
         }
@@ -89,7 +90,10 @@ impl Wire {
     }
 
     fn signed(&self, call: Call) -> Result<Call, String> {
-        Ok(call.header(AUTHORIZATION, self.key.authorization()?))
+        match &self.key {
+            Some(key) => key.sign(call),
+            None => Ok(call),
+        }
     }
 
     fn at(&self, path: &str) -> Result<Url, String> {

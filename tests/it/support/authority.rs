@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use nexus_sidecar::config::RemoteConfig;
+use nexus_sidecar::config::{RemoteConfig, SourceAuth};
 use nexus_sidecar::model::Url;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -183,7 +183,8 @@ impl FakeAuthority {
     /// A sidecar's configuration of it.
     pub fn config(&self) -> RemoteConfig {
         let url = Url::parse(&self.url()).unwrap();
-        RemoteConfig { name: "fleet".into(), url, bearer_file: self.key_file(), ca_file: None }
+        let auth = SourceAuth { key_file: Some(self.key_file()), client: None };
+        RemoteConfig { name: "fleet".into(), url, auth, ca_file: None }
     }
 
     /// The file of the sidecar's key.

@@ -3,19 +3,22 @@
 use std::path::PathBuf;
 
 use super::super::reader::Reader;
+use super::SourceKind;
+use super::auth::{self, SourceAuth};
+use super::gateway::{self, Dialect, GatewayConfig};
 use crate::config::document::connection_name;
 use crate::config::yaml::{Fields, Node};
 use crate::model::{ConnectionName, Destination, Host, Scheme, Url};
 
-/// A source with a `url`.
+/// A source with `dialect: nexus`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteConfig {
     /// Its name among `sources:`.
     pub name: String,
     /// Where it is: over TLS, on this machine, or in cleartext because that was said.
     pub url: Url,
-    /// `auth.bearer_file`: the key that it knows this sidecar by.
-    pub bearer_file: PathBuf,
+    /// What it knows this sidecar by.
+    pub auth: SourceAuth,
     /// The certificates that its own must lead to, instead of the system's.
     pub ca_file: Option<PathBuf>,
 }
@@ -32,39 +35,42 @@ pub(super) fn embedded(node: &Node, reader: &mut Reader<'_>) -> Option<PathBuf> 
 }
 
 /// A service; what it is reached by stands beside its `url`.
-pub(super) fn remote(name: &str, url: &Node, fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<RemoteConfig> {
-    match fields.get("dialect") {
+pub(super) fn service(name: &str, url: &Node, fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<SourceKind> {
+    let dialect = match fields.get("dialect") {
         Some(node) => dialect(node, reader),
-        None => reader.missing::<()>(fields.node(), "dialect"),
+        None => reader.missing(fields.node(), "dialect"),
     };
-    let bearer_file = match fields.get("auth") {
-        Some(node) => bearer_file(node, reader),
+    let auth_node = fields.get("auth");
+    let auth = match auth_node {
+        Some(node) => auth::read(node, dialect.unwrap_or(Dialect::Nexus), reader),
         None => reader.missing(fields.node(), "auth"),
     };
     let ca_file = fields.get("ca_file").and_then(|node| reader.path(node));
     let cleartext = fields.get("cleartext").and_then(|node| node.flag(reader.findings)).unwrap_or(false);
+    let open = fields.get("unauthenticated");
     let url = address(url, cleartext, reader)?;
-    Some(RemoteConfig { name: name.to_owned(), url, bearer_file: bearer_file?, ca_file })
-}
-
-fn dialect(node: &Node, reader: &mut Reader<'_>) -> Option<()> {
-    match reader.word(node, &["nexus", "gateway", "broker"])? {
-        "nexus" => Some(()),
-        other => {
-            reader.findings.with(node, format!("`dialect: {other}` is not available yet: this version speaks nexus"));
-            None
+    let (name, auth, auth_node) = (name.to_owned(), auth?, auth_node?);
+    if auth.client.is_some() && url.destination().scheme() == Scheme::Http {
+        reader.findings.with(auth_node, "a certificate is shown over TLS alone: use https");
+        return None;
+    }
+    match dialect? {
+        Dialect::Nexus => {
+            if let Some(node) = open {
+                reader.findings.with(node, "`unauthenticated` is for a Gateway or Broker with `auth: none`");
+            }
+            Some(SourceKind::Nexus(RemoteConfig { name, url, auth, ca_file }))
+        }
+        dialect => {
+            gateway::check_open(&auth, auth_node, &url, open, reader);
+            Some(SourceKind::Gateway(GatewayConfig { name, url, dialect, auth, ca_file }))
         }
     }
 }
 
-fn bearer_file(node: &Node, reader: &mut Reader<'_>) -> Option<PathBuf> {
-    let mut fields = Fields::open(node, reader.findings)?;
-    let file = match fields.get("bearer_file") {
-        Some(file) => reader.path(file),
-        None => reader.missing(node, "bearer_file"),
-    };
-    fields.finish(&[], reader.findings);
-    file
+fn dialect(node: &Node, reader: &mut Reader<'_>) -> Option<Dialect> {
+    let word = reader.word(node, &Dialect::ALL.map(Dialect::word))?;
+    Dialect::ALL.into_iter().find(|dialect| dialect.word() == word)
 }
 
 /// The address of a service that gives credentials: over TLS, or not off this machine unless that
@@ -89,7 +95,7 @@ pub(super) fn address(node: &Node, cleartext: bool, reader: &mut Reader<'_>) -> 
     Some(url)
 }
 
-fn is_here(destination: &Destination) -> bool {
+pub(super) fn is_here(destination: &Destination) -> bool {
     match destination.host() {
         Host::Ip(ip) => ip.is_loopback(),
         Host::Name(name) => &**name == "localhost",

@@ -4,20 +4,24 @@
 //! entry of `connections:` says of it. An Authority knows the contract of each connection; for every
 //! other source the entry has it (`contract`).
 
+mod auth;
 mod authority;
 mod command;
 mod contract;
 mod environment;
 mod file;
+mod gateway;
 mod vault;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use self::auth::{ClientFiles, SourceAuth};
 pub use self::authority::RemoteConfig;
 pub use self::command::{CommandConnection, CommandOutput, CommandSource};
 pub use self::environment::EnvironmentConnection;
 pub use self::file::{FileConnection, FileSource};
+pub use self::gateway::{Dialect, GatewayConfig, GatewayConnection, GatewayContract};
 pub use self::vault::{VaultAuth, VaultConnection, VaultSource};
 use serde_json::{Map, Value};
 
@@ -41,6 +45,8 @@ pub enum SourceKind {
     Embedded(PathBuf),
     /// An Authority service.
     Nexus(RemoteConfig),
+    /// A Nexus Gateway, or its Broker.
+    Gateway(GatewayConfig),
     /// Files, each of which holds one field.
     File(FileSource),
     /// Variables, each of which holds one field.
@@ -65,6 +71,8 @@ pub struct ConnectionConfig {
 pub enum ConnectionAt {
     /// A name or an id that the source knows, with its contract.
     Named(ConnectionName),
+    /// An id at a Gateway or Broker.
+    Gateway(GatewayConnection),
     /// Fields in files.
     File(Bindings, FileConnection),
     /// Fields in variables.
@@ -91,6 +99,7 @@ impl SourceKind {
     pub fn check_scope(&self, _at: &ConnectionAt, _scope: &Map<String, Value>) -> Result<(), String> {
         match self {
             Self::Embedded(_) | Self::Nexus(_) => Err("an Authority narrows no lease yet".to_owned()),
+            Self::Gateway(_) => Err("a Gateway or Broker narrows no lease".to_owned()),
             Self::File(_) => Err("what is kept in files cannot be narrowed".to_owned()),
             Self::Environment => Err("what is kept in variables cannot be narrowed".to_owned()),
             Self::Command(_) => Err("a command is not told what a rule asks for".to_owned()),
@@ -102,7 +111,7 @@ impl SourceKind {
         let said: Vec<_> = KINDS.iter().filter_map(|key| Some((*key, fields.get(key)?))).collect();
         match said[..] {
             [("embedded", node)] => authority::embedded(node, reader).map(Self::Embedded),
-            [("url", node)] => authority::remote(name, node, fields, reader).map(Self::Nexus),
+            [("url", node)] => authority::service(name, node, fields, reader),
             [("file", node)] => file::source(node, reader).map(Self::File),
             [("environment", node)] => environment::source(node, reader).map(|()| Self::Environment),
             [("command", node)] => command::source(node, reader).map(Self::Command),
@@ -131,6 +140,7 @@ impl SourceKind {
         match self {
             Self::Embedded(_) => authority::named(name, fields, false, reader).map(ConnectionAt::Named),
             Self::Nexus(_) => authority::named(name, fields, true, reader).map(ConnectionAt::Named),
+            Self::Gateway(_) => gateway::connection(fields, reader).map(ConnectionAt::Gateway),
             Self::File(source) => {
                 let (contract, there) = (contract::read(fields, reader), file::connection(source, fields, reader));
                 let (contract, there) = (contract?, there?);
