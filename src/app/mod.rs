@@ -162,7 +162,7 @@ pub fn bind_on(ground: Ground, parts: Parts) -> Result<Bound, AppError> {
     dialer.forbid(&own);
     let leaves = Arc::new(Leaves::new(ca, config.limits.leaves)?);
     let audit_mode = config.audit.mode;
-    let leases = Leases::new(sources, config.timeouts.lease, Arc::clone(&clock));
+    let leases = Leases::new(sources, &config.lease, config.timeouts.lease, Arc::clone(&clock));
     let pipeline = Arc::new(Pipeline::new(PipelineParts {
         policy,
         gate,
@@ -279,8 +279,7 @@ impl Bound {
                     "alive": { "requests": requests, "tunnels": tunnels },
                     "audit": { "mode": mode },
                 });
-                let sources = pipeline.leases.sources().filter_map(|source| source.lender.status());
-                let sources: Vec<_> = sources.collect();
+                let sources = pipeline.leases.status();
                 if !sources.is_empty() {
                     status["sources"] = sources.into();
                 }

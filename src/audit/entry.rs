@@ -10,7 +10,7 @@ use super::line::{Line, REASON};
 use super::log::Unwritten;
 use super::mask;
 use crate::config::AuditMode;
-use crate::model::{Cause, Code, Facts, IntentFacts, OutcomeFacts, Refusal, TraceId};
+use crate::model::{Cause, Code, Credential, Facts, IntentFacts, OutcomeFacts, Refusal, TraceId};
 use crate::policy::{Stubbed, Verdict};
 
 /// One request's record. Dropped without an outcome, it says `aborted`.
@@ -175,6 +175,7 @@ impl Entry {
         if let Some(Cause::Address(address)) = &facts.cause {
             line.shown("address", address);
         }
+        line.maybe("credential", facts.credential.map(Credential::word));
         if let Some(reason) = &facts.reason {
             line.cut("reason", reason, REASON);
         }

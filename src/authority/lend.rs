@@ -11,8 +11,9 @@ use super::recorder::{Recorder, Task, Work};
 use super::rows::{ConnectionRow, State};
 use super::store::{Store, StoreError, Value};
 use super::vault::Vault;
+use super::{Authority, RefreshError};
 use crate::lease::{Ask, Asked, Borrowed, LeaseSource, LendError, Loan};
-use crate::model::{ConnectionName, Host, Workspace};
+use crate::model::{ConnectionName, Fields, Host, Workspace};
 use crate::telemetry::Clock;
 
 /// What lending needs.
@@ -34,6 +35,8 @@ pub(super) struct Wanted {
     pub(super) connection: ConnectionName,
     /// For which host; none for an old client.
     pub(super) host: Option<Host>,
+    /// The id and the version that are held already: they are not sent again.
+    pub(super) held: Option<(Arc<str>, u64)>,
 }
 
 /// Who may borrow what.
@@ -53,6 +56,8 @@ pub(super) struct Lending {
     pub(super) loan: Loan,
     pub(super) name: String,
     pub(super) owned: bool,
+    /// It is what is held already, and has no credentials here.
+    pub(super) unchanged: bool,
     /// The number of the last event that the transaction saw, or of an earlier one.
     pub(super) event: i64,
 }
@@ -120,7 +125,12 @@ impl Lend {
         }
         self.live(&seen.row)?;
         let unusable = |why: String| LendError::Unusable { name: name.clone(), why };
-        let credentials = self.vault.open(&seen.row).map_err(|error| unusable(error.to_string()))?;
+        let held = |(id, version): &(Arc<str>, u64)| **id == *seen.row.id && *version == seen.row.version;
+        let unchanged = self.wanted.held.as_ref().is_some_and(held);
+        let credentials = match unchanged {
+            true => Fields::new(),
+            false => self.vault.open(&seen.row).map_err(|error| unusable(error.to_string()))?,
+        };
         let bindings = read_bindings(&seen.row).map_err(unusable)?;
         if let (Rule::Granted, Some(host)) = (self.rule, &self.wanted.host)
             && bindings.strategy_for(host).is_none()
@@ -132,7 +142,7 @@ impl Lend {
         let expires_at = expires_at.map(time);
         let mut loan = Loan { id: id.into(), version, bindings, credentials, expires_at, refreshable };
         loan.keep_what_is_used();
-        Ok(Lending { loan, name, owned, event: seen.event })
+        Ok(Lending { loan, name, owned, unchanged, event: seen.event })
     }
 
     fn live(&self, row: &ConnectionRow) -> Result<(), LendError> {
@@ -140,7 +150,7 @@ impl Lend {
         let ended = row.expires_at.is_some_and(|end| time(end) <= self.clock.wall());
         match row.state {
             State::Active if ended && row.refresh_at.is_some() => {
-                Err(LendError::Unavailable { name, why: "its credentials ended, and are being refreshed".into() })
+                Err(LendError::Later { name, why: "its credentials ended, and are being refreshed".into() })
             }
             State::Active if ended => Err(LendError::Expired(name)),
             State::Active => Ok(()),
@@ -157,7 +167,8 @@ impl Lend {
         match result {
             Ok(lending) => {
                 let record = about("lease.lent").connection(&lending.loan.id, &lending.name);
-                work.record(record.with("version", lending.loan.version));
+                let record = record.with("version", lending.loan.version);
+                work.record(if lending.unchanged { record.with("unchanged", true) } else { record });
             }
             // The sidecar of this process has recorded the refusal, and could fill the store with them.
             Err(_) if self.rule == Rule::Any => {}
@@ -204,23 +215,49 @@ fn unavailable(name: &ConnectionName, error: &StoreError) -> LendError {
 /// Lends from the store in this process.
 pub(super) struct EmbeddedSource {
     desk: Arc<Desk>,
+    /// Who makes others where a destination refused what was lent; it keeps no worker alive.
+    authority: Authority,
     /// They work as long as there is somebody to work for.
     _workers: Arc<OnceLock<Vec<Background>>>,
 }
 
 impl EmbeddedSource {
-    pub(super) fn new(desk: Arc<Desk>, workers: Arc<OnceLock<Vec<Background>>>) -> Self {
-        Self { desk, _workers: workers }
+    pub(super) fn new(desk: Arc<Desk>, authority: Authority, workers: Arc<OnceLock<Vec<Background>>>) -> Self {
+        Self { desk, authority, _workers: workers }
+    }
+
+    async fn borrow(&self, ask: &Ask) -> Result<Borrowed, LendError> {
+        let lending = self.ask(ask).await?;
+        let refused = ask.held.as_ref().filter(|held| held.refused);
+        let same = refused.is_some_and(|held| held.id == lending.loan.id && held.version == lending.loan.version);
+        if same && lending.loan.refreshable {
+            // Why there are no others is in its own record; those that are there may be good elsewhere.
+            match self.authority.force_refresh(&lending.loan.id).await {
+                Ok(_) | Err(RefreshError::Attention { .. } | RefreshError::NotActive { .. }) => {
+                    return Ok(self.ask(ask).await?.loan.into());
+                }
+                Err(error) => tracing::warn!(connection = %ask.connection, %error, "a refused token was not renewed"),
+            }
+        }
+        Ok(match lending.unchanged {
+            true => Borrowed::Unchanged(lending.loan.expires_at),
+            false => lending.loan.into(),
+        })
+    }
+
+    async fn ask(&self, ask: &Ask) -> Result<Lending, LendError> {
+        let Ask { workspace, agent, connection, host, held, .. } = ask.clone();
+        let held = held.filter(|held| !held.refused).map(|held| (held.id, held.version));
+        let wanted = Wanted { workspace, agent: Some(agent), connection, host: Some(host), held };
+        self.desk.lend(Actor::Embedded, wanted, Rule::Any).await
     }
 }
 
 impl LeaseSource for EmbeddedSource {
     fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Borrowed> {
-        let Ask { workspace, agent, connection, host, .. } = ask.clone();
-        let wanted = Wanted { workspace, agent: Some(agent), connection, host: Some(host) };
-        Box::pin(async {
+        Box::pin(async move {
             ask.refuse_scope()?;
-            Ok(self.desk.lend(Actor::Embedded, wanted, Rule::Any).await?.loan.into())
+            self.borrow(ask).await
         })
     }
 

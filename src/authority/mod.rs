@@ -233,7 +233,7 @@ impl Authority {
         let source = self.source.get_or_init(|| {
             self.desk.feed.follow(&self.desk.store);
             self.start_workers();
-            Arc::new(EmbeddedSource::new(Arc::clone(&self.desk), Arc::clone(&self.workers)))
+            Arc::new(EmbeddedSource::new(Arc::clone(&self.desk), self.detached(), Arc::clone(&self.workers)))
         });
         Arc::<EmbeddedSource>::clone(source)
     }

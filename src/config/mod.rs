@@ -29,9 +29,9 @@ pub use sidecar::{
     ANONYMOUS, AccessConfig, AgentConfig, AgentsFrom, AuditConfig, AuditMode, AuthorityConfig, ClientConfig,
     ClientFiles, ClientName, CommandConnection, CommandOutput, CommandSource, Config, ConnectionAt, ConnectionConfig,
     Dialect, EnvironmentConnection, FileConnection, FileSource, GatewayConfig, GatewayConnection, GatewayContract,
-    IssuerConfig, KeysFrom, Limits, Listen, LogConfig, LogFormat, PasswordSource, PostgresConfig, PostgresPlace, Rate,
-    RemoteConfig, ScopeConfig, ServiceConfig, ServiceLimits, ServiceTls, SourceAuth, SourceConfig, SourceKind,
-    StoreConfig, Timeouts, UpstreamConfig, VaultAuth, VaultConnection, VaultSource,
+    IssuerConfig, KeysFrom, LeaseConfig, Limits, Listen, LogConfig, LogFormat, PasswordSource, PostgresConfig,
+    PostgresPlace, Rate, RemoteConfig, ScopeConfig, ServiceConfig, ServiceLimits, ServiceTls, SourceAuth, SourceConfig,
+    SourceKind, StoreConfig, Timeouts, UpstreamConfig, VaultAuth, VaultConnection, VaultSource,
 };
 pub use units::time as duration;
 pub use watch::FileSet;

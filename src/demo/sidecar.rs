@@ -18,8 +18,8 @@ use crate::app::{self, Parts};
 use crate::audit::Audit;
 use crate::authority::{Authority, MasterKey, NewConnection};
 use crate::config::{
-    AuditConfig, AuditMode, AuthorityConfig, Config, Document, KeySource, Limits, Listen, LogConfig, ServiceConfig,
-    StoreConfig, Timeouts, UpstreamConfig,
+    AuditConfig, AuditMode, AuthorityConfig, Config, Document, KeySource, LeaseConfig, Limits, Listen, LogConfig,
+    ServiceConfig, StoreConfig, Timeouts, UpstreamConfig,
 };
 use crate::identity::Gate;
 use crate::lease::Sources;
@@ -108,6 +108,7 @@ fn config(folder: &Path, services: &Services) -> Result<Config, DemoError> {
             data_dir,
         },
         service: ServiceConfig::default(),
+        lease: LeaseConfig::default(),
         sources: Vec::new(),
         remote: None,
         ca_dir: folder.join("ca"),
@@ -117,7 +118,14 @@ fn config(folder: &Path, services: &Services) -> Result<Config, DemoError> {
             max_idle_per_key: 4,
             max_idle: 16,
         },
-        limits: Limits { header: 64 << 10, buffer: 1 << 20, connections: 64, streams: 32, leaves: 16 },
+        limits: Limits {
+            header: 64 << 10,
+            buffer: 1 << 20,
+            replay: 64 << 10,
+            connections: 64,
+            streams: 32,
+            leaves: 16,
+        },
         timeouts: timeouts(),
         agents: Vec::new(),
         anonymous: false,

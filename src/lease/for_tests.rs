@@ -1,7 +1,9 @@
 //! Leases that no source lent, for the tests of the rooms that are handed one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::deadline::Bounds;
 use super::lent::Shared;
 use super::{Ask, Lease, Loan};
 use crate::model::{Binding, Bindings, ConnectionName, Fields, Host, HostPattern, Secret, Strategy, Workspace};
@@ -23,7 +25,8 @@ impl Lease {
             refreshable: false,
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        Self::of(grant, Shared::of(loan, &clock).unwrap()).unwrap()
+        let bounds = Bounds { max_age: Duration::from_secs(600), max_stale: Duration::from_secs(300), clock };
+        Self::of(grant, Shared::of(loan, None, 0, None, &bounds).unwrap()).unwrap()
     }
 }
 

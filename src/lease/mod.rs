@@ -4,6 +4,8 @@
 //! the hosts that its connection is bound to. Every lease has a deadline, and is dead when either
 //! clock says so. Nothing here stores a secret on disk; sources that do are in `authority`.
 
+mod backoff;
+mod breaker;
 mod cache;
 mod command;
 mod configured;
@@ -18,12 +20,13 @@ mod key;
 mod lent;
 mod memory;
 mod nexus;
+mod schedule;
 mod secret_json;
 mod source;
 mod sources;
 mod vault;
 
-pub use cache::Leases;
+pub use cache::{Blame, Healed, Leases};
 pub use command::CommandFetch;
 pub use configured::{Configured, Fetch, Fetched};
 pub use environment::EnvironmentFetch;

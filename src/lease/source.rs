@@ -44,6 +44,11 @@ pub trait LeaseSource: Send + Sync + 'static {
         false
     }
 
+    /// The page on which a person makes a connection work again, if the source has one.
+    fn reconnect_page(&self, _connection: &ConnectionName) -> Option<String> {
+        None
+    }
+
     /// When it was last heard of by the clock since boot, for a source that says so of itself
     /// every few seconds; what it lent is not used for much longer than that.
     fn heard(&self) -> Option<Arc<Heard>> {
@@ -242,6 +247,14 @@ pub enum LendError {
         /// What is wrong.
         why: String,
     },
+    /// The source answered that there is nothing at this moment.
+    #[error("the source of the connection {name} has nothing at this moment: {why}")]
+    Later {
+        /// Its name.
+        name: ConnectionName,
+        /// What it said.
+        why: String,
+    },
     /// The source could not be asked.
     #[error("the source of the connection {name} could not be asked: {why}")]
     Unavailable {
@@ -253,6 +266,12 @@ pub enum LendError {
 }
 
 impl LendError {
+    /// Whether what is held may go on being used, and asking again may help: the source said
+    /// nothing about the connection itself.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Self::Later { .. } | Self::Unavailable { .. })
+    }
+
     /// The reason as one word, for records.
     pub fn word(&self) -> &'static str {
         match self {
@@ -264,6 +283,7 @@ impl LendError {
             Self::Frozen(_) => "frozen",
             Self::Unbound { .. } => "unbound",
             Self::Unusable { .. } => "unusable",
+            Self::Later { .. } => "later",
             Self::Unavailable { .. } => "unavailable",
         }
     }
@@ -309,6 +329,10 @@ impl From<LendError> for Refusal {
             LendError::Unusable { name, .. } => {
                 (Code::CredentialUnusable, format!("the credentials of the connection \"{name}\" cannot be used"))
             }
+            LendError::Later { name, .. } => (
+                Code::AuthorityUnavailable,
+                format!("there are no credentials for the connection \"{name}\" at this moment: try again later"),
+            ),
             LendError::Unavailable { name, .. } => (
                 Code::AuthorityUnavailable,
                 format!("the credentials of the connection \"{name}\" could not be borrowed: try again later"),
@@ -335,6 +359,7 @@ mod tests {
             (LendError::Attention(name()), Code::AttentionRequired),
             (LendError::Unbound { name: name(), host: Host::parse("a.test").unwrap() }, Code::PolicyDenied),
             (LendError::Unusable { name: name(), why: why() }, Code::CredentialUnusable),
+            (LendError::Later { name: name(), why: why() }, Code::AuthorityUnavailable),
             (LendError::Unavailable { name: name(), why: why() }, Code::AuthorityUnavailable),
         ] {
             let refusal = Refusal::from(error);

@@ -69,6 +69,11 @@ impl Sources {
         self.all.iter()
     }
 
+    /// The one of this number.
+    pub(super) fn number(&self, index: usize) -> Option<&Source> {
+        self.all.get(index)
+    }
+
     /// Where a name leads: the number of the source, and the name there.
     pub(super) fn route<'a>(&'a self, name: &'a ConnectionName) -> Option<(usize, &'a Source, &'a ConnectionName)> {
         let (index, there) = match self.routes.get(name) {

@@ -67,12 +67,39 @@ pub struct OutcomeFacts {
     pub cause: Option<Cause>,
     /// The reason, for people: never a secret.
     pub reason: Option<String>,
+    /// What a destination said about the credentials, where it said something.
+    pub credential: Option<Credential>,
     /// Bytes of the request's body that left.
     pub bytes_up: u64,
     /// Bytes of the answer's body that came.
     pub bytes_down: u64,
     /// Where the time went.
     pub stages: Stages,
+}
+
+/// What came of a destination's refusal of credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// They were refused, others were made, and those were taken.
+    Renewed,
+    /// They were refused, and the request was not sent again with others.
+    Refused,
+    /// The request was refused: credentials that are good are not taken for it.
+    RequestRefused,
+}
+
+impl Credential {
+    /// Every word, in the order of declaration.
+    pub const ALL: [Self; 3] = [Self::Renewed, Self::Refused, Self::RequestRefused];
+
+    /// The word, in records, metrics and the mark on an answer.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Renewed => "renewed",
+            Self::Refused => "refused",
+            Self::RequestRefused => "request-refused",
+        }
+    }
 }
 
 /// The duration of each stage; zero where a stage was not reached.

@@ -19,6 +19,7 @@ mod path;
 mod query;
 mod readings;
 mod refusal;
+mod refused;
 mod scope;
 mod secret;
 mod strategy;
@@ -32,7 +33,7 @@ pub use code::Code;
 pub use connection::{Binding, BindingError, Bindings, ConnectionName, NameError, Workspace, is_agent_name};
 pub use destination::{Destination, DestinationError, HostPort, Scheme};
 pub use endpoint::{ClientAuth, EndpointError, EndpointUrl};
-pub use facts::{Facts, IntentFacts, OutcomeFacts, Stages, Target};
+pub use facts::{Credential, Facts, IntentFacts, OutcomeFacts, Stages, Target};
 pub use fields::Fields;
 pub use headers::{
     KEY_HEADERS, OVERRIDE_HEADERS, is_cookie_header, is_hop_by_hop, is_key_header, is_override_header, is_same_header,
@@ -43,6 +44,7 @@ pub use json::strict_json;
 pub use path::{Path, PathError};
 pub use query::{Query, decode_form, encode_form};
 pub use refusal::Refusal;
+pub use refused::{ByStatus, RefusedAs, RefusedLine};
 pub use scope::Scope;
 pub use secret::Secret;
 pub use strategy::{Algorithm, BasicUser, DigestEncoding, Strategy, StrategyError};

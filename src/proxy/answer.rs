@@ -79,6 +79,9 @@ fn details(refusal: &Refusal, trace: TraceId) -> serde_json::Value {
     if let Some(rule) = refusal.rule() {
         details.insert("rule".to_owned(), rule.into());
     }
+    if let Some(page) = refusal.page() {
+        details.insert("reconnect_url".to_owned(), page.into());
+    }
     if refusal.code() == Code::PolicyDenied {
         details.insert("next".to_owned(), format!("nexus-sidecar why {trace}").into());
     }
@@ -117,7 +120,9 @@ pub(super) fn refuse(refusal: &Refusal, trace: TraceId) -> Response<Answer> {
             headers.insert(PROXY_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
         }
         Code::AuthorityUnavailable | Code::Unavailable => {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            let wait = refusal.retry_after().unwrap_or_default();
+            let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(whole.max(1)));
         }
         _ => {}
     }

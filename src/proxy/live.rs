@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::peeked::Peeked;
 use super::registry::Stay;
 use super::timer::Timer;
 use super::trailers::drop_forbidden;
@@ -18,7 +18,7 @@ use super::upload::Progress;
 use super::upstream::Checkout;
 use crate::audit::Entry;
 use crate::lease::Lent;
-use crate::model::{Code, OutcomeFacts, Refusal, Stages};
+use crate::model::{Code, Credential, OutcomeFacts, Refusal, Stages};
 use crate::strategy::Watch;
 use crate::telemetry::Metrics;
 
@@ -32,6 +32,7 @@ pub(super) struct Live {
     progress: Arc<Progress>,
     metrics: Arc<Metrics>,
     status: u16,
+    credential: Option<Credential>,
     down: u64,
     stages: Stages,
     started: Instant,
@@ -46,6 +47,7 @@ pub(super) struct LiveParts {
     pub(super) progress: Arc<Progress>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) status: u16,
+    pub(super) credential: Option<Credential>,
     pub(super) stages: Stages,
     pub(super) started: Instant,
 }
@@ -60,6 +62,7 @@ impl Live {
             progress: parts.progress,
             metrics: parts.metrics,
             status: parts.status,
+            credential: parts.credential,
             down: 0,
             stages: parts.stages,
             started: parts.started,
@@ -89,6 +92,7 @@ impl Live {
             code: why.map(Refusal::code),
             cause: why.and_then(Refusal::cause),
             reason: why.map(|why| why.log().to_owned()),
+            credential: self.credential,
             bytes_up: self.progress.bytes(),
             bytes_down: self.down,
             stages: self.stages,
@@ -110,6 +114,7 @@ impl Drop for Live {
                 code: None,
                 cause: None,
                 reason: Some("the agent went away before the last byte".to_owned()),
+                credential: self.credential,
                 bytes_up: self.progress.bytes(),
                 bytes_down: self.down,
                 stages: self.stages,
@@ -120,7 +125,7 @@ impl Drop for Live {
 
 /// An answer's body on its way to the agent.
 pub(super) struct Download {
-    body: Incoming,
+    body: Peeked,
     live: Live,
     watch: Watch,
     patience: Duration,
@@ -139,7 +144,7 @@ pub(super) enum DownloadError {
 }
 
 impl Download {
-    pub(super) fn new(body: Incoming, mut live: Live, watch: Watch, patience: Duration) -> Self {
+    pub(super) fn new(body: Peeked, mut live: Live, watch: Watch, patience: Duration) -> Self {
         if body.is_end_stream() {
             live.done();
         }

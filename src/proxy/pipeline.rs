@@ -15,6 +15,7 @@ use super::arrival::Arrival;
 use super::body;
 use super::classify::classify;
 use super::head::Malformed;
+use super::heal;
 use super::live::{Download, Live, LiveParts};
 use super::registry::{Registry, Stay};
 use super::respond;
@@ -26,7 +27,7 @@ use crate::config::{Config, Limits, Timeouts};
 use crate::dial::Dialer;
 use crate::identity::Gate;
 use crate::lease::{Leases, Lent};
-use crate::model::{Cause, Code, ConnectionName, OutcomeFacts, Query, Refusal, Stages, Target, TraceId};
+use crate::model::{Cause, Code, ConnectionName, Credential, OutcomeFacts, Query, Refusal, Stages, Target, TraceId};
 use crate::policy::{Decision, Policy, Verdict};
 use crate::strategy::{self, Ambient, Head};
 use crate::telemetry::{Clock, Metrics};
@@ -88,9 +89,11 @@ struct Answered {
     lent: Lent,
     stay: Arc<Stay>,
     watch: strategy::Watch,
+    credential: Option<Credential>,
 }
 
 /// How an attempt went well.
+#[expect(clippy::large_enum_variant, reason = "taken apart at once: a box would cost every request an allocation")]
 enum Ended {
     /// The destination answered.
     There(Answered),
@@ -172,11 +175,12 @@ impl Pipeline {
             result = self.send(entry, attempt, &stay, verdict, &target, &parts, incoming) => result,
             why = stay.closer().closed() => Err(why),
         };
-        result.map(|(sent, lent, watch)| Ended::There(Answered { sent, lent, stay, watch }))
+        result.map(|(sent, lent, watch, credential)| Ended::There(Answered { sent, lent, stay, watch, credential }))
     }
 
-    /// Lease, body, strategy, intent, destination: once, and once more for a request without a
-    /// body that died unanswered on a connection that had served before.
+    /// Lease, body, strategy, intent, destination: once; once more for a request without a body that
+    /// died unanswered on a connection that had served before, and once more with others where the
+    /// destination refused our credentials.
     #[expect(
         clippy::too_many_arguments,
         reason = "the stages' values, each of its own type, in the order of their making"
@@ -190,16 +194,18 @@ impl Pipeline {
         target: &Target,
         parts: &Parts,
         incoming: Option<Incoming>,
-    ) -> Result<(Sent, Lent, strategy::Watch), Refusal> {
+    ) -> Result<(Sent, Lent, strategy::Watch, Option<Credential>), Refusal> {
         let mut verdict = verdict;
         let mut lent = timed(&mut attempt.stages.lease, self.leases.lend(&verdict)).await?;
         // Noted before the body comes, which may take long: a revocation meanwhile ends the request.
         stay.uses(&lent);
         let need = strategy::body_need(&lent, &head(&parts.headers, target.query.as_ref(), None))?;
+        let keep = lent.may_be_replaced(&parts.method);
         let mut body =
-            timed(&mut attempt.stages.body, body::prepare(incoming, parts, need, &self.limits, &self.timeouts)).await?;
+            timed(&mut attempt.stages.body, body::prepare(incoming, parts, need, &self.limits, &self.timeouts, keep))
+                .await?;
         attempt.progress = Arc::clone(body.progress());
-        let mut fresh = false;
+        let (mut fresh, mut replayed) = (false, false);
         loop {
             let decided = Arc::clone(verdict.terms().policy());
             verdict = self.still(verdict, target, &parts.headers)?;
@@ -221,7 +227,17 @@ impl Pipeline {
             )
             .await
             {
-                Ok(sent) => return Ok((sent, lent, watch)),
+                Ok(mut sent) => {
+                    let now = self.clock.boot();
+                    match heal::heal(&self.leases, &lent, &mut sent, &parts.method, &body, replayed, now).await {
+                        heal::Next::Done(credential) => return Ok((sent, lent, watch, credential)),
+                        heal::Next::Again(lease) => {
+                            heal::pass_over(sent).await;
+                            (lent, replayed) = (Lent::Lease(lease), true);
+                            stay.uses(&lent);
+                        }
+                    }
+                }
                 Err(SendError::DiedUnanswered(_)) if !fresh && body.is_repeatable(&parts.method) => fresh = true,
                 Err(SendError::DiedUnanswered(refusal) | SendError::Refused(refusal)) => return Err(refusal),
             }
@@ -265,9 +281,15 @@ impl Pipeline {
     }
 
     fn respond(&self, entry: Entry, attempt: Attempt, answered: Answered) -> Response<Answer> {
-        let Answered { sent, lent, stay, watch } = answered;
+        let Answered { sent, lent, stay, watch, credential } = answered;
         let (mut parts, body) = sent.response.into_parts();
         respond::strip(&mut parts.headers, matches!(lent, Lent::Lease(_)), &watch);
+        if let Some(credential) = credential {
+            self.metrics.credential(credential);
+        }
+        if let Some(mark) = heal::mark(credential) {
+            parts.headers.insert(heal::X_NEXUS_CREDENTIAL, mark);
+        }
         if let (StatusCode::UNAUTHORIZED, Lent::Lease(lease), Some(tell)) = (parts.status, &lent, &self.on_refusal) {
             tell(Refused::There(lease.grant().connection()), &attempt.asked, entry.trace());
         }
@@ -279,6 +301,7 @@ impl Pipeline {
             progress: attempt.progress,
             metrics: Arc::clone(&self.metrics),
             status: parts.status.as_u16(),
+            credential,
             stages: attempt.stages,
             started: attempt.started,
         });
@@ -347,6 +370,7 @@ fn outcome(refusal: &Refusal, attempt: &Attempt) -> OutcomeFacts {
         code: Some(refusal.code()),
         cause: refusal.cause(),
         reason: Some(refusal.log().to_owned()),
+        credential: None,
         bytes_up: attempt.progress.bytes(),
         bytes_down: 0,
         stages: attempt.stages,

@@ -113,6 +113,7 @@ impl Tunnel {
             code: why.as_ref().map(Refusal::code),
             cause: why.as_ref().and_then(Refusal::cause),
             reason: why.as_ref().map(|why| why.log().to_owned()),
+            credential: None,
             bytes_up: up.load(Ordering::Relaxed),
             bytes_down: down.load(Ordering::Relaxed),
             stages: self.stages,

@@ -68,12 +68,57 @@ struct Gate {
 pub(super) struct Stream {
     body: Incoming,
     progress: Arc<Progress>,
+    copy: Option<Arc<Copy>>,
     patience: Duration,
     timer: Timer,
     /// How long to wait for `100 Continue` before the body goes anyway (RFC 9110, section 10.1.1).
     grace: Option<Duration>,
     /// A body that outlives its answer can still be told to end.
     _stay: Arc<Stay>,
+}
+
+/// What is kept of a body as it leaves, to be sent once more: the whole of it or nothing.
+pub(super) struct Copy {
+    most: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    pieces: Vec<Bytes>,
+    length: usize,
+    ended: bool,
+    /// It is longer than what is kept, or has trailers.
+    given_up: bool,
+}
+
+impl Copy {
+    /// Keeps a body of at most so many bytes.
+    pub(super) fn up_to(most: usize) -> Self {
+        Self { most, kept: Mutex::default() }
+    }
+
+    /// The body, once its end has left.
+    pub(super) fn whole(&self) -> Option<Bytes> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        (kept.ended && !kept.given_up).then(|| kept.pieces.concat().into())
+    }
+
+    fn take(&self, frame: &Frame<Bytes>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(data) = frame.data_ref().filter(|data| kept.length + data.len() <= self.most) else {
+            (kept.pieces, kept.given_up) = (Vec::new(), true);
+            return;
+        };
+        if !kept.given_up {
+            kept.length += data.len();
+            kept.pieces.push(data.clone());
+        }
+    }
+
+    fn end(&self) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+    }
 }
 
 /// Why an upload broke off, on the agent's side.
@@ -90,13 +135,14 @@ impl Upload {
     pub(super) fn stream(
         body: Incoming,
         progress: Arc<Progress>,
+        copy: Option<Arc<Copy>>,
         patience: Duration,
         expects_continue: bool,
         stay: Arc<Stay>,
     ) -> Self {
         progress.gate.open.store(!expects_continue, Ordering::Release);
         let grace = expects_continue.then_some(Duration::from_secs(1));
-        Self::Stream(Box::new(Stream { body, progress, patience, timer: Timer::default(), grace, _stay: stay }))
+        Self::Stream(Box::new(Stream { body, progress, copy, patience, timer: Timer::default(), grace, _stay: stay }))
     }
 }
 
@@ -169,7 +215,7 @@ impl Stream {
                 Poll::Ready(Some(Err(UploadError::Slow)))
             }
             Poll::Ready(None) => {
-                self.progress.done.store(true, Ordering::Release);
+                self.end();
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
@@ -180,14 +226,24 @@ impl Stream {
         }
     }
 
+    fn end(&self) {
+        if let Some(copy) = &self.copy {
+            copy.end();
+        }
+        self.progress.done.store(true, Ordering::Release);
+    }
+
     fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         self.timer.stop();
         self.progress.steps.fetch_add(1, Ordering::Relaxed);
         if let Some(data) = frame.data_ref() {
             self.progress.bytes.fetch_add(u64::try_from(data.len()).unwrap_or_default(), Ordering::Relaxed);
         }
+        if let Some(copy) = &self.copy {
+            copy.take(&frame);
+        }
         if self.body.is_end_stream() {
-            self.progress.done.store(true, Ordering::Release);
+            self.end();
         }
         match frame.into_trailers() {
             Ok(mut trailers) => {

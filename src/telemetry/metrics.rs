@@ -7,7 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::model::{Code, Stub};
+use crate::model::{Code, Credential, Stub};
 
 /// Counters and gauges, in Prometheus text. Labels are closed sets: never a host, a path or a
 /// name that an agent chose.
@@ -23,6 +23,7 @@ pub struct Metrics {
     aborted: Counter,
     stubs: [Counter; Stub::ALL.len()],
     refusals: Vec<Counter>,
+    credentials: Vec<Counter>,
     duration: Histogram,
     requests_alive: Gauge,
     tunnels_alive: Gauge,
@@ -58,6 +59,12 @@ impl Metrics {
         let by_code = labelled::<1>(&mut registry, "refusals", "Requests refused, by code");
         let refusals = Code::ALL.iter().map(|code| by_code.get_or_create_owned(&[("code", code.as_str())]));
         let stubs = labelled::<1>(&mut registry, "stubs", "Requests that a stub answered, by stub");
+        let by_word = labelled::<1>(
+            &mut registry,
+            "credentials_refused",
+            "Answers that refused what was injected, by what came of it",
+        );
+        let credentials = Credential::ALL.iter().map(|one| by_word.get_or_create_owned(&[("outcome", one.word())]));
         let (requests_alive, tunnels_alive) = register_alive(&mut registry);
         let connections = labelled::<1>(&mut registry, "upstream_connections", "Upstream connections used, by kind");
         let connection = |kind| connections.get_or_create_owned(&[("kind", kind)]);
@@ -76,6 +83,7 @@ impl Metrics {
             aborted: ended("aborted", "none"),
             stubs: Stub::ALL.map(|stub| stubs.get_or_create_owned(&[("stub", stub.word())])),
             refusals: refusals.collect(),
+            credentials: credentials.collect(),
             duration,
             requests_alive,
             tunnels_alive,
@@ -114,6 +122,13 @@ impl Metrics {
         let side = if code.is_failure() { &self.failed } else { &self.denied };
         side[usize::from(code.status().is_server_error())].inc();
         if let Some(counter) = self.refusals.get(code as usize) {
+            counter.inc();
+        }
+    }
+
+    /// Counts an answer that refused the credentials, or would have.
+    pub fn credential(&self, credential: Credential) {
+        if let Some(counter) = self.credentials.get(credential as usize) {
             counter.inc();
         }
     }

@@ -19,6 +19,7 @@ mod environment;
 mod examples;
 mod fleet;
 mod headers;
+mod healing;
 mod health;
 mod issuer;
 mod left_out;

@@ -1,5 +1,6 @@
 //! Leases: what a sidecar borrows for an agent.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -65,6 +66,16 @@ fn wanted_schema() -> Value {
                 "description": "What the credentials are narrowed to; nothing that is kept here can be narrowed",
                 "maxProperties": 0,
             },
+            "held": {
+                "type": "object",
+                "description": "What the asker has already: where it is still that, it is not sent again",
+                "required": ["id", "version"],
+                "properties": {
+                    "id": { "type": "string", "maxLength": 128 },
+                    "version": { "type": "integer", "minimum": 0, "maximum": 9_007_199_254_740_991_u64 },
+                },
+                "additionalProperties": false,
+            },
         },
         "additionalProperties": false,
         "examples": [{ "agent": "triage-bot", "connection": "github", "host": "api.github.com" }],
@@ -80,8 +91,8 @@ fn lease_schema() -> Value {
     let hosts = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 });
     json!({
         "type": "object",
-        "required": ["id", "name", "version", "owned", "strategy", "hosts", "bindings", "credentials", "expires_at",
-            "expires_in", "event"],
+        "required": ["id", "name", "version", "owned", "strategy", "hosts", "bindings", "unchanged",
+            "refreshable", "expires_at", "expires_in", "event"],
         "properties": {
             "id": { "type": "string" },
             "name": { "type": "string" },
@@ -94,7 +105,13 @@ fn lease_schema() -> Value {
                 "required": ["hosts", "strategy"],
                 "properties": { "hosts": hosts, "strategy": strategy },
             } },
-            "credentials": { "type": "object", "additionalProperties": { "type": "string" } },
+            "credentials": {
+                "type": "object",
+                "description": "Left out where the asker has them already",
+                "additionalProperties": { "type": "string" },
+            },
+            "unchanged": { "type": "boolean", "description": "It is the version that the asker has already" },
+            "refreshable": { "type": "boolean", "description": "There can be others, made on demand" },
             "expires_at": { "type": "string", "format": "date-time" },
             "expires_in": { "type": "integer", "minimum": 0 },
             "event": { "type": "integer", "minimum": 0, "description": "The last event that this answer saw" },
@@ -110,6 +127,8 @@ fn lease_schema() -> Value {
                 { "hosts": ["api.tickets.example"], "strategy": { "type": "oauth2", "config": {} } },
             ],
             "credentials": { "access_token": "…" },
+            "unchanged": false,
+            "refreshable": true,
             "expires_at": "2026-05-05T10:30:00Z",
             "expires_in": 600,
             "event": 812,
@@ -125,6 +144,7 @@ fn lend(call: Call, principal: Principal) -> Waiting {
         let narrowing = members.object("scope")?.map(super::json::Members::rest).unwrap_or_default();
         let host = Host::parse(&host).map_err(|error| members.wrong("host", error))?;
         let connection = ConnectionName::parse(&connection).map_err(|error| members.wrong("connection", error))?;
+        let held = members.object("held")?.map(held).transpose()?;
         members.finish()?;
         let speaker = principal.speak_for(&agent).map_err(|why| match why {
             NotAllowed::Hidden => super::token::no_such_connection(),
@@ -139,12 +159,21 @@ fn lend(call: Call, principal: Principal) -> Waiting {
             agent: Some(speaker.agent().into()),
             connection,
             host: Some(host.clone()),
+            held,
         };
         let authority = call.authority(&principal);
         let desk = &authority.desk;
         let lending = desk.lend(speaker.actor(), wanted, Rule::Granted).await?;
         Leased::answer(&lending, &host, desk.clock.wall())
     })
+}
+
+/// What the asker has already.
+fn held(mut members: super::json::Members) -> Result<(Arc<str>, u64), Problem> {
+    let (id, version) = (members.text("id")?, members.number_or_none("version")?);
+    let version = version.ok_or_else(|| members.wrong("version", "is missing"))?;
+    members.finish()?;
+    Ok((id.into(), version))
 }
 
 /// What a sidecar reads. It borrows what it says, so that no copy of a credential is left behind.
@@ -157,8 +186,11 @@ struct Leased<'a> {
     strategy: Value,
     hosts: Vec<String>,
     bindings: Vec<Value>,
-    #[serde(serialize_with = "values")]
-    credentials: &'a Fields,
+    /// Left out where it is what the asker has already.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "values_if_any")]
+    credentials: Option<&'a Fields>,
+    unchanged: bool,
+    refreshable: bool,
     expires_at: String,
     expires_in: u64,
     event: i64,
@@ -183,7 +215,9 @@ impl Leased<'_> {
                 .iter()
                 .map(|binding| json!({ "hosts": hosts(binding), "strategy": binding.strategy.to_json() }))
                 .collect(),
-            credentials: &loan.credentials,
+            credentials: (!lending.unchanged).then_some(&loan.credentials),
+            unchanged: lending.unchanged,
+            refreshable: loan.refreshable,
             expires_at: moment(now + left),
             expires_in: left.as_secs(),
             event: lending.event,
@@ -193,6 +227,13 @@ impl Leased<'_> {
 
 fn hosts(binding: &Binding) -> Vec<String> {
     binding.hosts.iter().map(ToString::to_string).collect()
+}
+
+fn values_if_any<S: Serializer>(fields: &Option<&Fields>, serializer: S) -> Result<S::Ok, S::Error> {
+    match fields {
+        Some(fields) => values(fields, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// Fields as a JSON object.
@@ -243,7 +284,9 @@ impl From<LendError> for Problem {
         let message = match &error {
             // Why is for the log alone: it may tell what the store is like.
             LendError::Unusable { name, .. } => format!("the credentials of the connection {name} cannot be used"),
-            LendError::Unavailable { name, .. } => format!("the connection {name} cannot be lent at present"),
+            LendError::Later { name, .. } | LendError::Unavailable { name, .. } => {
+                format!("the connection {name} cannot be lent at present")
+            }
             _ => error.to_string(),
         };
         let (code, old) = match &error {
@@ -255,11 +298,13 @@ impl From<LendError> for Problem {
             LendError::Unbound { .. } => (ApiCode::PolicyDenied, "host_not_bound"),
             LendError::Unusable { .. } => (ApiCode::CredentialUnusable, "decrypt_failed"),
             LendError::Frozen(_) => (ApiCode::AuthorityFrozen, "frozen"),
-            LendError::Unavailable { .. } => (ApiCode::AuthorityUnavailable, "unavailable"),
+            LendError::Later { .. } | LendError::Unavailable { .. } => (ApiCode::AuthorityUnavailable, "unavailable"),
         };
         let problem = Self::new(code, message).known_as(old);
         match error {
-            LendError::Unusable { .. } | LendError::Unavailable { .. } => problem.with_log(error),
+            LendError::Unusable { .. } | LendError::Later { .. } | LendError::Unavailable { .. } => {
+                problem.with_log(error)
+            }
             _ => problem,
         }
     }

@@ -158,6 +158,7 @@ pub(super) async fn take(call: &Call, principal: &Principal) -> Result<(Lending,
         agent: None,
         connection: ConnectionName::parse(taker.connection()).map_err(|_| not_an_id())?,
         host: None,
+        held: None,
     };
     let authority = call.authority(principal);
     let desk = &authority.desk;

@@ -400,5 +400,5 @@ async fn a_worker_hears_of_a_revocation_by_another_process() {
 
 fn wanted(ask: Ask) -> Wanted {
     let Ask { workspace, agent, connection, host, .. } = ask;
-    Wanted { workspace, agent: Some(agent), connection, host: Some(host) }
+    Wanted { workspace, agent: Some(agent), connection, host: Some(host), held: None }
 }

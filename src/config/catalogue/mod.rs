@@ -22,7 +22,7 @@ pub use self::words::Said;
 use super::Problems;
 use super::document::{PolicyTest, RuleDoc, read_own_provider, read_provider};
 use super::yaml::did_you_mean;
-use crate::model::{Bindings, ConnectionName, Host};
+use crate::model::{Binding, Bindings, ConnectionName, Host, RefusedAs};
 
 /// A document, with the name that problems in it have.
 macro_rules! document {
@@ -72,6 +72,8 @@ pub struct Provider {
     pub placeholders: Vec<Placeholder>,
     /// The call that tells whose credentials they are.
     pub user: Option<UserCall>,
+    /// What it answers when it refuses credentials.
+    pub refused: RefusedAs,
     /// Calls by which it hands out or registers credentials; each matches as a deny rule does.
     pub mints: Vec<RuleDoc>,
     /// What rules may `use`, by name and version.
@@ -140,6 +142,21 @@ impl Catalogue {
     #[cfg(test)]
     pub(crate) fn with_tests() -> Self {
         Self::read(&DOCUMENTS).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    /// What a service answers when it refuses the credentials of such a line: as the provider of its
+    /// hosts declares it, or else of its strategy.
+    pub fn refused_as(&self, line: &Binding) -> RefusedAs {
+        let kind = line.strategy.kind();
+        let same_kind = |one: &&Binding| one.strategy.kind() == kind;
+        let lines = |provider: &Provider| provider.bindings.iter().filter(same_kind).cloned().collect::<Vec<_>>();
+        let of_host = |provider: &&Provider| {
+            lines(provider).iter().any(|one| one.hosts.iter().any(|host| line.hosts.contains(host)))
+        };
+        // A signature says by itself whose service it is for.
+        let of_strategy = |provider: &&Provider| kind == "aws_sigv4" && !lines(provider).is_empty();
+        let found = self.providers.iter().find(of_host).or_else(|| self.providers.iter().find(of_strategy));
+        found.map(|provider| provider.refused.clone()).unwrap_or_default()
     }
 
     /// Reads documents, each with the name that problems in it have.

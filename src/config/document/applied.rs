@@ -7,7 +7,7 @@ use super::provider::{contract, each, field, needed, user, word};
 use super::{interaction, open, rule};
 use crate::config::yaml::{self, Fields, Findings, Node};
 use crate::config::{FieldDoc, Located, OAuthDoc, Problems, Provider, ProviderFile};
-use crate::model::{Bindings, ConnectionName, EndpointUrl};
+use crate::model::{Bindings, ConnectionName, EndpointUrl, RefusedAs};
 
 /// What only the catalogue has, since every sidecar must know it.
 const CATALOGUES: [&str; 5] = ["key_headers", "variables", "placeholders", "mints", "sets"];
@@ -131,6 +131,7 @@ fn named(
         variables: Vec::new(),
         placeholders: Vec::new(),
         user: None,
+        refused: RefusedAs::default(),
         mints: Vec::new(),
         sets: Vec::new(),
         tests: Vec::new(),

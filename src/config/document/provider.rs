@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Map, Value};
 
 use super::{RuleDoc, open, rule, test};
@@ -12,7 +12,7 @@ use crate::config::yaml::{self, Content, Fields, Findings, Node};
 use crate::config::{
     At, FieldDoc, PLACEHOLDER_MARKER, PermissionSet, Placeholder, Problems, Provider, SetName, UserCall,
 };
-use crate::model::{Binding, Bindings, ConnectionName, HostPattern, Strategy};
+use crate::model::{Binding, Bindings, ConnectionName, HostPattern, RefusedAs, RefusedLine, Strategy};
 
 /// Reads a provider's document. `file` is only what problems call it.
 pub(in crate::config) fn read(file: &Path, text: &str) -> Result<Provider, Problems> {
@@ -59,6 +59,7 @@ fn provider(node: &Node, findings: &mut Findings) -> Option<Provider> {
     let variables = each(fields.get("variables"), findings, word);
     let placeholders = fields.get("placeholders").map(|node| placeholders(node, findings)).unwrap_or_default();
     let user = fields.get("user").and_then(|node| user(node, findings));
+    let refused = refused(&mut fields, findings);
     let mints = each(fields.get("mints"), findings, |node, findings| rule::matching(node, "call", findings));
     let sets = fields.get("sets");
     fields.finish(&[], findings);
@@ -75,6 +76,7 @@ fn provider(node: &Node, findings: &mut Findings) -> Option<Provider> {
         variables,
         placeholders,
         user,
+        refused,
         mints,
         sets,
         tests: Vec::new(),
@@ -176,6 +178,33 @@ pub(super) fn user(node: &Node, findings: &mut Findings) -> Option<UserCall> {
     let (method, url) = request.split_once(' ')?;
     let method = Method::from_bytes(method.as_bytes()).ok()?;
     Some(UserCall { method, url: url.to_owned(), headers, ok, name })
+}
+
+/// `refused` and `refused_before_effect`: 401 where nothing else is said.
+fn refused(fields: &mut Fields<'_>, findings: &mut Findings) -> RefusedAs {
+    let mut refused = RefusedAs::default();
+    if let Some(node) = fields.get("refused") {
+        refused.lines = each(Some(node), findings, refused_line);
+    }
+    if let Some(flag) = fields.get("refused_before_effect").and_then(|node| node.flag(findings)) {
+        refused.before_effect = flag;
+    }
+    refused
+}
+
+fn refused_line(node: &Node, findings: &mut Findings) -> Option<RefusedLine> {
+    let mut fields = Fields::open(node, findings)?;
+    let statuses = each(fields.get("status"), findings, |node, findings| {
+        let status = node.number(400, 499, findings).and_then(|number| u16::try_from(number).ok())?;
+        StatusCode::from_u16(status).ok()
+    });
+    let words = each(fields.get("holds"), findings, word);
+    fields.finish(&[], findings);
+    if statuses.is_empty() {
+        findings.with(node, "a refusal needs its `status`, from 400 to 499");
+        return None;
+    }
+    Some(RefusedLine { statuses, words })
 }
 
 fn permission_sets(node: &Node, provider: &ConnectionName, findings: &mut Findings) -> Vec<PermissionSet> {

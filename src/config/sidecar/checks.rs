@@ -90,6 +90,7 @@ impl Config {
             ("ca", self.ca_dir != running.ca_dir),
             ("upstream", upstream || self.upstream != running.upstream),
             ("limits", drain || self.limits != running.limits),
+            ("lease", self.lease != running.lease),
             ("timeouts", own_waits(self) != own_waits(running)),
             ("audit", self.audit != running.audit),
             ("log", self.log != running.log),

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{Limits, Listen, Timeouts, UpstreamConfig};
+use super::{LeaseConfig, Limits, Listen, Timeouts, UpstreamConfig};
 
 impl Listen {
     /// What a configuration that says nothing means: the proxy on 127.0.0.1:14101, its
@@ -22,7 +22,13 @@ impl Default for UpstreamConfig {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { header: 64 << 10, buffer: 10 << 20, connections: 4096, streams: 128, leaves: 1024 }
+        Self { header: 64 << 10, buffer: 10 << 20, replay: 64 << 10, connections: 4096, streams: 128, leaves: 1024 }
+    }
+}
+
+impl Default for LeaseConfig {
+    fn default() -> Self {
+        Self { max_age: Duration::from_secs(600), max_stale: Duration::from_secs(300), grace: Duration::ZERO }
     }
 }
 

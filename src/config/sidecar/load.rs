@@ -77,6 +77,7 @@ fn read(mut root: Node, file: Option<PathBuf>, environment: &Environment, findin
     let upstream = sections::upstream(fields.get("upstream"), &mut timeouts, &mut reader);
     sections::limits(fields.get("limits"), &mut limits, &mut timeouts, &mut reader);
     sections::timeouts(fields.get("timeouts"), &mut timeouts, &mut reader);
+    let lease = sections::lease(fields.get("lease"), &mut reader);
     let agents = fields.get("agents").map(|node| agents(node, &mut reader)).unwrap_or_default();
     let anonymous = fields.get("anonymous").is_some_and(|node| reader.word(node, &["deny", "allow"]) == Some("allow"));
     let cleartext = fields.get("cleartext").and_then(|node| node.flag(reader.findings)).unwrap_or(false);
@@ -101,6 +102,7 @@ fn read(mut root: Node, file: Option<PathBuf>, environment: &Environment, findin
         upstream,
         limits,
         timeouts,
+        lease,
         agents,
         anonymous,
         cleartext,

@@ -58,6 +58,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long each wait may take.
     pub timeouts: Timeouts,
+    /// How long anything is lent for.
+    pub lease: LeaseConfig,
     /// Who may use the port.
     pub agents: Vec<AgentConfig>,
     /// `anonymous: allow`.
@@ -134,6 +136,17 @@ impl AuthorityConfig {
     }
 }
 
+/// `lease:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseConfig {
+    /// The longest that anything is lent without asking its source again.
+    pub max_age: Duration,
+    /// The longest that it is used after a source that speaks by itself was last heard of.
+    pub max_stale: Duration,
+    /// What is under way with a connection that was revoked may go on for this long.
+    pub grace: Duration,
+}
+
 /// `upstream:`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamConfig {
@@ -154,6 +167,8 @@ pub struct Limits {
     pub header: usize,
     /// The longest body that is held whole to be signed, in bytes.
     pub buffer: usize,
+    /// The longest body that is kept while it streams, to be sent once more, in bytes.
+    pub replay: usize,
     /// Agents' connections at once.
     pub connections: usize,
     /// Streams at once on one h2 connection.

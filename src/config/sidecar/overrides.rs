@@ -43,6 +43,7 @@ const KNOWN: &[&str] = &[
     "upstream.max_idle",
     "limits.header",
     "limits.buffer",
+    "limits.replay",
     "limits.drain",
     "limits.connections",
     "limits.streams",
@@ -54,6 +55,9 @@ const KNOWN: &[&str] = &[
     "timeouts.body",
     "timeouts.tunnel",
     "timeouts.lease",
+    "lease.max_age",
+    "lease.max_stale",
+    "lease.grace",
     "anonymous",
     "cleartext",
     "sources.*.embedded.data_dir",
@@ -103,7 +107,6 @@ const KNOWN: &[&str] = &[
     "log.level",
     // Not enforced yet: reading the section says so.
     "listen.transparent,",
-    "limits.replay",
 ];
 
 /// Sets what variables say in a file's tree, so that it is read and checked like the rest.

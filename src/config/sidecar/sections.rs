@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::reader::Reader;
-use super::{AuditConfig, AuditMode, Limits, Listen, LogConfig, LogFormat, Timeouts, UpstreamConfig};
+use super::{AuditConfig, AuditMode, LeaseConfig, Limits, Listen, LogConfig, LogFormat, Timeouts, UpstreamConfig};
 use crate::config::yaml::{Content, Fields, Node};
 use crate::model::Host;
 
@@ -86,8 +87,23 @@ pub(super) fn limits(node: Option<&Node>, limits: &mut Limits, timeouts: &mut Ti
     reader.count(fields.get("streams"), 10_000, &mut streams);
     limits.streams = u32::try_from(streams).unwrap_or(limits.streams);
     reader.count(fields.get("leaves"), 1_000_000, &mut limits.leaves);
-    fields.refuse(&["replay"], reader.findings);
-    fields.finish(&["replay"], reader.findings);
+    size(reader, fields.get("replay"), 0, 16 << 20, &mut limits.replay);
+    fields.finish(&[], reader.findings);
+}
+
+pub(super) fn lease(node: Option<&Node>, reader: &mut Reader<'_>) -> LeaseConfig {
+    let mut lease = LeaseConfig::default();
+    let Some(mut fields) = node.and_then(|node| Fields::open(node, reader.findings)) else { return lease };
+    reader.time(fields.get("max_age"), &mut lease.max_age);
+    reader.time(fields.get("max_stale"), &mut lease.max_stale);
+    if let Some(node) = fields.get("grace") {
+        match node.content {
+            Content::Text(ref text) if text == "0s" => lease.grace = Duration::ZERO,
+            _ => reader.time(Some(node), &mut lease.grace),
+        }
+    }
+    fields.finish(&[], reader.findings);
+    lease
 }
 
 pub(super) fn timeouts(node: Option<&Node>, timeouts: &mut Timeouts, reader: &mut Reader<'_>) {

@@ -109,7 +109,7 @@ fn every_key_is_read() {
     assert_eq!(config.upstream.ca_files, [folder.join("extra.pem")]);
     assert_eq!(config.upstream.hosts[&Host::parse("api.test").unwrap()].to_string(), "127.0.0.2");
     assert_eq!((config.upstream.max_idle_per_key, config.upstream.max_idle), (7, 70));
-    let limits = Limits { header: 32768, buffer: 1 << 20, connections: 10, streams: 20, leaves: 30 };
+    let limits = Limits { header: 32768, buffer: 1 << 20, replay: 65_536, connections: 10, streams: 20, leaves: 30 };
     assert_eq!(config.limits, limits);
     let seconds = Duration::from_secs;
     let timeouts = Timeouts {
@@ -180,7 +180,7 @@ fn everything_wrong_is_said_at_once() {
 version: 2
 listen: { proxy: localhost:1, transparent: 127.0.0.1:1 }
 authority: { store: postgres, key: { file: /k, env: K } }
-limits: { header: 64KB, replay: 64KiB }
+limits: { header: 64KB, replay: 64GiB }
 agents: [{ name: a }, { name: 7, proxy_password_file: /x }, { name: anonymous, proxy_password_file: /x }]
 anonymous: true
 sources: { fleet: { url: https://x } }
@@ -198,7 +198,7 @@ audits: {}
         ":4:21: `store` is sqlite",
         ":4:36: the key comes from exactly one",
         ":5:19: this must be a size from 4KiB",
-        ":5:25: `replay`",
+        ":5:33: this must be a size from 0",
         ":6:10: `proxy_password_file` is missing",
         ":6:31: this must be text",
         ":6:61: `anonymous` is the name of callers without a password",

@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::lease::{LendError, Loan};
-use crate::model::{Binding, Bindings, ConnectionName, Fields, Host, HostPattern, Secret, Strategy};
+use crate::model::{Binding, Bindings, ConnectionName, Fields, Host, HostPattern, Scheme, Secret, Strategy, Url};
 
 /// More lines, hosts of a line, or fields than this are no contract of a person's making.
 const MOST: usize = 256;
@@ -26,6 +26,8 @@ const LONGEST_ID: usize = 128;
 pub(super) struct Lent {
     pub(super) name: ConnectionName,
     pub(super) event: u64,
+    /// It is the version that was held already, and holds no credentials.
+    pub(super) unchanged: bool,
     pub(super) loan: Loan,
 }
 
@@ -46,7 +48,12 @@ struct Wire {
     #[serde(default)]
     owned: bool,
     bindings: Vec<WireBinding>,
-    credentials: BTreeMap<String, MaybeText>,
+    #[serde(default)]
+    credentials: Option<BTreeMap<String, MaybeText>>,
+    #[serde(default)]
+    unchanged: bool,
+    #[serde(default)]
+    refreshable: bool,
     #[serde(default)]
     expires_at: Option<String>,
     #[serde(default)]
@@ -69,21 +76,32 @@ pub(super) fn lease(body: &[u8], asked_at: SystemTime) -> Result<Lent, String> {
     }
     let name = ConnectionName::parse(&wire.name).map_err(|error| error.to_string())?;
     let expires_at = Some(ends(&wire, asked_at)?);
-    if wire.bindings.len() > MOST || wire.credentials.len() > MOST {
+    let given = match (wire.credentials, wire.unchanged) {
+        (Some(given), false) => given,
+        (None, true) => BTreeMap::new(),
+        _ => return Err("it has no credentials, or says of some that they are not sent".to_owned()),
+    };
+    if wire.bindings.len() > MOST || given.len() > MOST {
         return Err("it has more lines or fields than a contract can have".to_owned());
     }
     let bindings = wire.bindings.iter().map(binding).collect::<Result<_, String>>()?;
     let bindings = Bindings::new(bindings, wire.owned).map_err(|error| error.to_string())?;
     let mut credentials = Fields::new();
-    for (field, value) in wire.credentials {
+    for (field, value) in given {
         if let MaybeText(Some(secret)) = value {
             credentials.insert(field, secret);
         }
     }
-    let mut loan =
-        Loan { id: Arc::from(wire.id), version: wire.version, bindings, credentials, expires_at, refreshable: false };
+    let mut loan = Loan {
+        id: Arc::from(wire.id),
+        version: wire.version,
+        bindings,
+        credentials,
+        expires_at,
+        refreshable: wire.refreshable,
+    };
     loan.keep_what_is_used();
-    Ok(Lent { name, event: wire.event, loan })
+    Ok(Lent { name, event: wire.event, unchanged: wire.unchanged, loan })
 }
 
 fn binding(line: &WireBinding) -> Result<Binding, String> {
@@ -151,11 +169,25 @@ pub(super) fn refusal(status: StatusCode, body: &[u8], name: &ConnectionName, ho
         (410, Some("CONNECTION_REVOKED")) => LendError::Revoked(name),
         (403, Some("POLICY_DENIED")) => LendError::Unbound { name, host: host.clone() },
         (_, Some("AUTHORITY_FROZEN")) => LendError::Frozen(name),
+        (503, Some("AUTHORITY_UNAVAILABLE")) => LendError::Later { name, why: unexpected(status, code.as_deref()) },
         (501, Some(_)) => {
             LendError::Unusable { name, why: "the Authority cannot narrow it as it was asked to".to_owned() }
         }
         _ => LendError::Unavailable { name, why: unexpected(status, code.as_deref()) },
     }
+}
+
+/// The page on which a person mends a connection, where a refusal names one: over TLS, or on this
+/// machine, and short enough to be one.
+pub(super) fn reconnect_page(body: &[u8]) -> Option<String> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let page = answer.get("error")?.get("details")?.get("reconnect_url")?.as_str()?;
+    let url = Url::parse(page).ok().filter(|_| page.len() <= 2048)?;
+    let here = match url.destination().host() {
+        Host::Ip(ip) => ip.is_loopback(),
+        Host::Name(name) => &**name == "localhost",
+    };
+    (url.destination().scheme() == Scheme::Https || here).then(|| page.to_owned())
 }
 
 /// What an operator can do about an answer that is none.
@@ -272,7 +304,8 @@ mod tests {
 
     #[test]
     fn a_loan_is_read_with_its_used_fields_alone() {
-        let Lent { name, event, loan } = read(|_| {}).unwrap();
+        let Lent { name, event, loan, unchanged } = read(|_| {}).unwrap();
+        assert!(!unchanged);
         assert_eq!((name.as_str(), event, &*loan.id, loan.version), ("jira", 812, "2f1c0d2e", 3));
         assert_eq!(loan.credentials.names().collect::<Vec<_>>(), ["access_token"]);
         assert_eq!(loan.credentials.get("access_token").unwrap().expose(), b"canary");

@@ -16,6 +16,7 @@ mod stream;
 mod waits;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,10 +24,12 @@ use http::StatusCode;
 use tokio::sync::watch;
 
 use self::seen::{Moved, Seen};
-use self::waits::Backoff;
 use self::wire::Wire;
 use crate::config::RemoteConfig;
 use crate::dial::Dialer;
+use crate::lease::Heard;
+use crate::lease::backoff::Backoff;
+use crate::model::ConnectionName;
 use crate::telemetry::Clock;
 
 pub use answer::PolicyDocument;
@@ -36,6 +39,9 @@ pub struct NexusSource {
     name: String,
     wire: Wire,
     seen: Mutex<Seen>,
+    /// Where a person mends a connection, as the last refusal of it said.
+    pages: Mutex<BTreeMap<ConnectionName, String>>,
+    heard: Arc<Heard>,
     moved: watch::Sender<u64>,
     policy_moved: watch::Sender<u64>,
     clock: Arc<dyn Clock>,
@@ -59,6 +65,8 @@ impl NexusSource {
             name: config.name.clone(),
             wire: Wire::new(config, dialer, wait),
             seen: Mutex::default(),
+            pages: Mutex::default(),
+            heard: Arc::default(),
             moved: watch::Sender::new(0),
             policy_moved: watch::Sender::new(0),
             clock,

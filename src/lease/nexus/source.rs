@@ -1,6 +1,6 @@
 //! The questions: may this agent borrow, and is what it borrowed still there?
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -10,14 +10,18 @@ use super::NexusSource;
 use super::answer::{self, Lent};
 use super::seen::Still;
 use super::waits::ASKED_AGAIN;
-use crate::lease::{Ask, Asked, Borrowed, Followed, LeaseSource, LendError, Loan};
+use crate::lease::{Ask, Asked, Borrowed, Followed, Heard, LeaseSource, LendError};
 use crate::model::{ConnectionName, Workspace};
 
 impl LeaseSource for NexusSource {
     fn lend<'a>(&'a self, ask: &'a Ask) -> Asked<'a, Borrowed> {
         Box::pin(async {
             ask.refuse_scope()?;
-            self.borrow(ask).await.map(Borrowed::Loan)
+            let lent = self.borrow(ask).await?;
+            Ok(match lent.unchanged {
+                true => Borrowed::Unchanged(lent.loan.expires_at),
+                false => lent.loan.into(),
+            })
         })
     }
 
@@ -31,6 +35,18 @@ impl LeaseSource for NexusSource {
 
     fn is_gone(&self, agent: &str, _: &ConnectionName, id: &str) -> bool {
         self.seen().is_gone(agent, id)
+    }
+
+    fn still_holds(&self, agent: &Arc<str>, connection: &ConnectionName, id: &str) -> bool {
+        self.seen().still(agent, connection, id) == Still::There
+    }
+
+    fn heard(&self) -> Option<Arc<Heard>> {
+        Some(Arc::clone(&self.heard))
+    }
+
+    fn reconnect_page(&self, connection: &ConnectionName) -> Option<String> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner).get(connection).cloned()
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
@@ -49,7 +65,27 @@ impl LeaseSource for NexusSource {
 }
 
 impl NexusSource {
-    async fn borrow(&self, ask: &Ask) -> Result<Loan, LendError> {
+    /// Borrows; where a destination refused the version that is lent, once that was renewed.
+    async fn borrow(&self, ask: &Ask) -> Result<Lent, LendError> {
+        let lent = self.borrow_as_it_is(ask).await?;
+        let refused = ask.held.as_ref().filter(|held| held.refused);
+        let same = refused.is_some_and(|held| held.id == lent.loan.id && held.version == lent.loan.version);
+        if !same || !lent.loan.refreshable {
+            return Ok(lent);
+        }
+        match self.wire.refresh(&lent.loan.id).await {
+            Ok(answer) if answer.status == StatusCode::OK => self.borrow_as_it_is(ask).await,
+            // It may say now why there are no others.
+            Ok(answer) if answer.status.is_client_error() => self.borrow_as_it_is(ask).await,
+            Ok(answer) => {
+                let why = answer::unexpected(answer.status, answer::code(answer.body.expose()).as_deref());
+                Err(LendError::Later { name: ask.connection.clone(), why })
+            }
+            Err(why) => Err(LendError::Unavailable { name: ask.connection.clone(), why }),
+        }
+    }
+
+    async fn borrow_as_it_is(&self, ask: &Ask) -> Result<Lent, LendError> {
         for _ in 0..=ASKED_AGAIN {
             let moment = {
                 let seen = self.seen();
@@ -58,13 +94,13 @@ impl NexusSource {
                 }
                 seen.moment()
             };
-            let Lent { event, loan, .. } = self.ask_to_borrow(ask).await?;
-            if self.seen().lent(ask, &loan.id, event, moment) {
-                return Ok(loan);
+            let lent = self.ask_to_borrow(ask).await?;
+            if self.seen().lent(ask, &lent.loan.id, lent.event, moment) {
+                return Ok(lent);
             }
         }
         let why = "its answers know less than its events".to_owned();
-        Err(LendError::Unavailable { name: ask.connection.clone(), why })
+        Err(LendError::Later { name: ask.connection.clone(), why })
     }
 
     async fn ask_to_borrow(&self, ask: &Ask) -> Result<Lent, LendError> {
@@ -75,6 +111,7 @@ impl NexusSource {
             Err(why) => return Err(self.unanswered(ask, LendError::Unavailable { name: name.clone(), why })),
         };
         if answer.status != StatusCode::OK {
+            self.note_page(name, answer::reconnect_page(answer.body.expose()));
             let refusal = answer::refusal(answer.status, answer.body.expose(), name, &ask.host);
             return Err(self.unanswered(ask, refusal));
         }
@@ -83,13 +120,28 @@ impl NexusSource {
         if lent.name != *name && *lent.loan.id != *name.as_str() {
             return Err(unusable("the Authority lent another connection than was asked for".to_owned()));
         }
+        let held = ask.held.as_ref().filter(|held| !held.refused);
+        let same = held.is_some_and(|held| held.id == lent.loan.id && held.version == lent.loan.version);
+        if lent.unchanged && !same {
+            return Err(unusable("it says of what is not held that it is unchanged".to_owned()));
+        }
         Ok(lent)
+    }
+
+    fn note_page(&self, name: &ConnectionName, page: Option<String>) {
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        match page {
+            Some(page) => drop(pages.insert(name.clone(), page)),
+            None => drop(pages.remove(name)),
+        }
     }
 
     /// Where the Authority could not tell, what an event said holds, however long ago.
     fn unanswered(&self, ask: &Ask, error: LendError) -> LendError {
         match error {
-            LendError::Unavailable { .. } => self.seen().refusal(ask, self.clock.boot(), true).unwrap_or(error),
+            LendError::Later { .. } | LendError::Unavailable { .. } => {
+                self.seen().refusal(ask, self.clock.boot(), true).unwrap_or(error)
+            }
             error => error,
         }
     }
@@ -105,7 +157,7 @@ impl NexusSource {
             Still::AskToBorrow(host) => {
                 let (workspace, agent) = (Workspace::local(), Arc::clone(agent));
                 let ask = Ask { workspace, agent, connection: connection.clone(), host, scope: None, held: None };
-                Ok(*self.borrow(&ask).await?.id == *id)
+                Ok(*self.borrow_as_it_is(&ask).await?.loan.id == *id)
             }
             Still::Ask => {
                 let there = self.ask_for(connection, id).await?;

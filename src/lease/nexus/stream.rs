@@ -3,8 +3,9 @@
 use super::NexusSource;
 use super::event::Event;
 use super::sse::Reader;
-use super::waits::{Backoff, SILENCE};
+use super::waits::SILENCE;
 use crate::dial::Streamed;
+use crate::lease::backoff::Backoff;
 
 /// How a stream ended.
 enum Ended {
@@ -87,6 +88,7 @@ impl NexusSource {
                 tracing::warn!(source = self.name, number, "events were missed: everything is asked for again");
             }
         }
+        self.heard.note(self.clock.boot());
         let moved = self.seen().take(event, self.clock.boot());
         self.tell(moved);
     }

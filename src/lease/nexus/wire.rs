@@ -52,8 +52,20 @@ impl Wire {
 
     /// Asks for a lease. Asked twice, it is recorded twice there, and harms nothing.
     pub(super) async fn lease(&self, ask: &Ask) -> Result<Answer, String> {
-        let body = json!({ "agent": *ask.agent, "connection": ask.connection.as_str(), "host": ask.host.to_string() });
+        let mut body =
+            json!({ "agent": *ask.agent, "connection": ask.connection.as_str(), "host": ask.host.to_string() });
+        if let Some(held) = ask.held.as_ref().filter(|held| !held.refused) {
+            body["held"] = json!({ "id": *held.id, "version": held.version });
+        }
         let call = Call::post(self.at("leases")?, "application/json", Secret::new(body.to_string()));
+        let call = self.signed(call)?.header(ACCEPT, JSON).repeatable();
+        self.kept.call(call).await.map_err(|error| error.with_causes())
+    }
+
+    /// Asks for others in place of those that are lent. Asked twice within a minute, it is done once.
+    pub(super) async fn refresh(&self, id: &str) -> Result<Answer, String> {
+        let url = self.at(&format!("connections/{id}/refresh"))?;
+        let call = Call::post(url, "application/json", Secret::new("{}"));
         let call = self.signed(call)?.header(ACCEPT, JSON).repeatable();
         self.kept.call(call).await.map_err(|error| error.with_causes())
     }

@@ -24,6 +24,7 @@ pub(super) use pool::PoolLimits;
 use self::line::{Line, LineError, Sender};
 use self::pool::{Key, Pool};
 use self::wire::Wire;
+use super::peeked::Peeked;
 use super::upload::{Progress, Upload, UploadFailure};
 use crate::dial::{Dialer, Word};
 use crate::lease::Lent;
@@ -57,7 +58,7 @@ pub(super) struct Waits {
 
 /// A request that left and was answered.
 pub(super) struct Sent {
-    pub(super) response: Response<Incoming>,
+    pub(super) response: Response<Peeked>,
     pub(super) checkout: Checkout,
 }
 
@@ -211,7 +212,7 @@ impl Upstream {
             Sender::H1(_) | Sender::H2(_) => None,
         };
         let checkout = Checkout { upstream: Arc::clone(self), key: Some(key), sender, received };
-        Ok(Sent { response, checkout })
+        Ok(Sent { response: response.map(Peeked::new), checkout })
     }
 }
 

@@ -78,12 +78,16 @@ async fn each_answer_has_its_meaning_to_the_agent() {
         (Given::raw(200, "{\"access_token\": \"canary-1"), 502, "CREDENTIAL_UNUSABLE"),
         (Given::raw(200, vec![b' '; 2 << 20]), 503, "AUTHORITY_UNAVAILABLE"),
         (Given::of(200, &other), 502, "CREDENTIAL_UNUSABLE"),
-        (Given::of(200, &elsewhere), 403, "POLICY_DENIED"),
         (Given::of(200, &endless), 502, "CREDENTIAL_UNUSABLE"),
         (Given::of(200, &ended), 410, "CONNECTION_EXPIRED"),
+        // This one is kept: it is good, and for another host.
+        (Given::of(200, &elsewhere), 403, "POLICY_DENIED"),
     ] {
         authority.changes("connection.changed", &about());
         heard(&sidecar, authority.misses() - 1).await;
+        // It says something, so that no row of silences opens its circuit.
+        authority.answers_next("jira", Given::refusal(404, "CONNECTION_NOT_FOUND"));
+        assert_eq!(sidecar.agent.get_plain(&url(&origin)).await.status, 404);
         authority.answers_next("jira", given);
         let answer = sidecar.agent.get_plain(&url(&origin)).await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, code));

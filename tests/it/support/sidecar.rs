@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use nexus_sidecar::app::{self, Parts, Reloader, Who};
 use nexus_sidecar::audit::Audit;
 use nexus_sidecar::config::{
-    AuditConfig, AuditMode, AuthorityConfig, Config, KeySource, Limits, Listen, LogConfig, ServiceConfig, StoreConfig,
-    Timeouts, UpstreamConfig, UserCall,
+    AuditConfig, AuditMode, AuthorityConfig, Config, KeySource, LeaseConfig, Limits, Listen, LogConfig, ServiceConfig,
+    StoreConfig, Timeouts, UpstreamConfig, UserCall,
 };
 use nexus_sidecar::identity::Gate;
 use nexus_sidecar::lease::{LeaseSource, MemoryConnection, MemorySource, Sources};
@@ -54,6 +54,7 @@ pub struct Builder {
     hosts: BTreeMap<Host, std::net::IpAddr>,
     agents: Vec<(String, String)>,
     at: Option<SystemTime>,
+    lender: Option<Arc<dyn LeaseSource>>,
     change: Vec<Change>,
 }
 
@@ -72,6 +73,7 @@ impl Sidecar {
             hosts: BTreeMap::new(),
             agents: Vec::new(),
             at: None,
+            lender: None,
             change: Vec::new(),
         }
     }
@@ -223,6 +225,13 @@ impl Builder {
         self.configure(move |config| config.remote = Some(remote))
     }
 
+    /// Borrows from this source instead of memory.
+    #[must_use]
+    pub fn lends_by(mut self, lender: Arc<dyn LeaseSource>) -> Self {
+        self.lender = Some(lender);
+        self
+    }
+
     /// Any other setting.
     #[must_use]
     pub fn configure(mut self, change: impl FnOnce(&mut Config) + 'static) -> Self {
@@ -287,9 +296,10 @@ impl Builder {
         let source = Arc::new(MemorySource::new(self.connections.into_iter().map(in_memory)));
         let routes: Vec<_> =
             config.connections.keys().map(|name| (name.clone(), config.named_there(name).clone())).collect();
-        let lender: Arc<dyn LeaseSource> = match &config.remote {
-            Some(remote) => app::remote_source(&config, remote, Arc::clone(&clock)).unwrap(),
-            None => Arc::<MemorySource>::clone(&source),
+        let lender: Arc<dyn LeaseSource> = match (self.lender, &config.remote) {
+            (Some(lender), _) => lender,
+            (None, Some(remote)) => app::remote_source(&config, remote, Arc::clone(&clock)).unwrap(),
+            (None, None) => Arc::<MemorySource>::clone(&source),
         };
         let agents: Vec<_> =
             self.agents.iter().map(|(name, password)| (name.clone(), Secret::new(password.as_str()))).collect();
@@ -373,10 +383,18 @@ fn config(home: &std::path::Path) -> Config {
         },
         service: ServiceConfig::default(),
         sources: Vec::new(),
+        lease: LeaseConfig::default(),
         remote: None,
         ca_dir: home.join("ca"),
         upstream: UpstreamConfig { ca_files: Vec::new(), hosts: BTreeMap::new(), max_idle_per_key: 64, max_idle: 256 },
-        limits: Limits { header: 64 * 1024, buffer: 1024 * 1024, connections: 1024, streams: 100, leaves: 100 },
+        limits: Limits {
+            header: 64 * 1024,
+            buffer: 1024 * 1024,
+            replay: 64 * 1024,
+            connections: 1024,
+            streams: 100,
+            leaves: 100,
+        },
         timeouts: Timeouts {
             header: seconds(5),
             handshake: seconds(5),

@@ -87,7 +87,7 @@ async fn an_outage_past_the_end_lends_nothing_and_heals() {
     }
     assert_eq!((fixture.row("c").state, fixture.row("c").refresh_tries), (State::Active, 6));
     let lent = source.lend(&ask).await;
-    assert!(matches!(lent, Err(LendError::Unavailable { .. })), "{lent:?}");
+    assert!(matches!(lent, Err(LendError::Later { .. })), "{lent:?}");
     renew(&fixture, &script, "c").await;
     assert_eq!(
         value(&source.lend(&ask).await.unwrap().loan().unwrap().credentials, "access_token").as_deref(),
