@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::configured::{Fetch, Fetched};
+use super::secret_json::SecretJson;
 use super::{Ask, Asked, LendError};
 use crate::config::{CommandConnection, CommandError, CommandOutput, CommandSource, Environment, SecretCommand};
-use crate::model::{Fields, Secret, strict_json};
+use crate::model::{Fields, Secret};
 use crate::telemetry::Clock;
 
 /// What a number of seconds may say: some 30,000 years, past which no clock counts.
-const LONGEST: f64 = 1e12;
+const LONGEST: u64 = 1_000_000_000_000;
 
 /// Runs commands.
 pub struct CommandFetch {
@@ -44,7 +44,7 @@ impl CommandFetch {
             Err(error) => return Err(LendError::Unavailable { name: name(), why: error.to_string() }),
         };
         let unusable = |why| LendError::Unusable { name: name(), why: format!("the command {program:?} {why}") };
-        let (fields, end) = read(&place.output, &written, asked_at).map_err(unusable)?;
+        let (fields, end) = read(&place.output, &written, place.ttl.is_some(), asked_at).map_err(unusable)?;
         let by_ttl = place.ttl.and_then(|ttl| asked_at.checked_add(ttl));
         Ok(Fetched { fields, expires_at: end.into_iter().chain(by_ttl).min(), refreshable: true })
     }
@@ -69,6 +69,7 @@ impl Fetch for CommandFetch {
 fn read(
     output: &CommandOutput,
     written: &Zeroizing<Vec<u8>>,
+    ttl: bool,
     asked_at: SystemTime,
 ) -> Result<(Fields, Option<SystemTime>), String> {
     let mut fields = Fields::new();
@@ -79,71 +80,60 @@ fn read(
             Ok((fields, None))
         }
         CommandOutput::Json { fields: places, expires_at, expires_in } => {
-            let json = Json(strict_json(written).map_err(|_| "wrote no JSON")?);
-            json.fill(places, &mut fields)?;
-            let at = expires_at.as_ref().map(|place| json.moment(place)).transpose()?;
-            let within = expires_in.as_ref().map(|place| json.seconds(place)).transpose()?;
+            let json = SecretJson::parse(written).map_err(|_| "wrote no JSON")?;
+            fill(&json, places, &mut fields)?;
+            // Keys without an end do not name one; what has a `ttl` can do without.
+            let said = |place: &&String| !ttl || at(&json, place).is_some();
+            let moment = expires_at.as_ref().filter(said).map(|place| moment(&json, place)).transpose()?;
+            let within = expires_in.as_ref().filter(said).map(|place| seconds(&json, place)).transpose()?;
             let within = within.and_then(|seconds| asked_at.checked_add(seconds));
-            Ok((fields, at.into_iter().chain(within).min()))
+            Ok((fields, moment.into_iter().chain(within).min()))
         }
     }
 }
 
-/// What was written, wiped when it was read.
-struct Json(Value);
+/// A member, or what a JSON pointer (RFC 6901) leads to; lists are not looked into.
+fn at<'j>(json: &'j SecretJson, place: &str) -> Option<&'j SecretJson> {
+    let Some(pointer) = place.strip_prefix('/') else { return json.at(&[place]) };
+    let names: Vec<String> = pointer.split('/').map(|name| name.replace("~1", "/").replace("~0", "~")).collect();
+    json.at(&names.iter().map(String::as_str).collect::<Vec<_>>())
+}
 
-impl Json {
-    fn at(&self, place: &str) -> Option<&Value> {
-        if place.starts_with('/') { self.0.pointer(place) } else { self.0.get(place) }
-    }
-
-    fn fill(&self, places: &BTreeMap<String, String>, fields: &mut Fields) -> Result<(), String> {
-        for (field, place) in places {
-            match self.at(place) {
-                Some(Value::String(text)) if !text.is_empty() => fields.insert(field, Secret::new(text.as_bytes())),
-                _ => return Err(format!("wrote no text at {place:?}")),
-            }
-        }
-        Ok(())
-    }
-
-    /// RFC 3339, or seconds since 1970, as a number or its digits.
-    fn moment(&self, place: &str) -> Result<SystemTime, String> {
-        let rfc3339 =
-            self.at(place).and_then(Value::as_str).and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
-        match rfc3339 {
-            Some(moment) => Ok(moment.into()),
-            None => {
-                let seconds = self.seconds(place)?;
-                SystemTime::UNIX_EPOCH.checked_add(seconds).ok_or_else(|| format!("wrote no time at {place:?}"))
-            }
+/// What is not there is left out: the contract says what cannot be.
+fn fill(json: &SecretJson, places: &BTreeMap<String, String>, fields: &mut Fields) -> Result<(), String> {
+    for (field, place) in places {
+        match at(json, place) {
+            Some(SecretJson::Text(text)) if !text.is_empty() => fields.insert(field, text.duplicate()),
+            None | Some(SecretJson::Other) => {}
+            Some(_) => return Err(format!("wrote no text at {place:?}")),
         }
     }
-
-    fn seconds(&self, place: &str) -> Result<Duration, String> {
-        let number = match self.at(place) {
-            Some(Value::Number(number)) => number.as_f64(),
-            Some(Value::String(text)) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
-            _ => None,
-        };
-        let number = number.filter(|number| (0.0..LONGEST).contains(number));
-        number.map(Duration::from_secs_f64).ok_or_else(|| format!("wrote no time at {place:?}"))
+    match (fields.is_empty(), places.values().next()) {
+        (true, Some(place)) => Err(format!("wrote nothing at {place:?}")),
+        _ => Ok(()),
     }
 }
 
-impl Drop for Json {
-    fn drop(&mut self) {
-        wipe(&mut self.0);
+/// RFC 3339, or seconds since 1970, as a number or its digits.
+fn moment(json: &SecretJson, place: &str) -> Result<SystemTime, String> {
+    let text = at(json, place).and_then(|value| value.text(&[]));
+    match text.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok()) {
+        Some(moment) => Ok(moment.into()),
+        None => {
+            let seconds = seconds(json, place)?;
+            SystemTime::UNIX_EPOCH.checked_add(seconds).ok_or_else(|| format!("wrote no time at {place:?}"))
+        }
     }
 }
 
-fn wipe(value: &mut Value) {
-    match value {
-        Value::String(text) => text.zeroize(),
-        Value::Array(items) => items.iter_mut().for_each(wipe),
-        Value::Object(members) => members.values_mut().for_each(wipe),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
+fn seconds(json: &SecretJson, place: &str) -> Result<Duration, String> {
+    let value = at(json, place);
+    let number = match value {
+        Some(SecretJson::Count(number)) => Some(*number),
+        _ => value.and_then(|value| value.text(&[])).and_then(|text| text.parse().ok()),
+    };
+    let number = number.filter(|number| *number < LONGEST);
+    number.map(Duration::from_secs).ok_or_else(|| format!("wrote no time at {place:?}"))
 }
 
 #[cfg(test)]

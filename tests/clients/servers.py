@@ -18,7 +18,8 @@ import subprocess
 import threading
 
 NAMES = ["api.test", "git.test", "pypi.test", "npm.test", "crates.test", "go.test",
-         "api.github.com", "api.openai.com", "api.anthropic.com", "slack.com", "s3.eu-west-1.amazonaws.com"]
+         "api.github.com", "api.openai.com", "api.anthropic.com", "slack.com", "s3.eu-west-1.amazonaws.com",
+         "sts.eu-west-1.amazonaws.com", "storage.googleapis.com", "management.azure.com"]
 
 
 class Certificates:

@@ -7,7 +7,7 @@ import typing
 
 import lookalikes
 import registries
-from errands import git, past, plain, provider, registry, s3
+from errands import git, past, plain, provider, registry, s3, stubs
 from kit import BUN, DENO, NODE, Box
 from versions import of_go, of_npm, of_pip, of_system
 
@@ -171,6 +171,13 @@ CLIENTS = [
     Client("aws-js", "AWS SDK for JavaScript v3", of_npm("@aws-sdk/client-s3"),
            f"`HTTPS_PROXY`, `NODE_EXTRA_CA_CERTS`, {AWS}",
            s3.check, node("s3.mjs"), needs="`NodeHttpHandler({ httpsAgent: new HttpsProxyAgent(…) })`"),
+    Client("boto3-stubs", "boto3, by an instance's role", of_pip("boto3"), "`http_proxy`, `HTTPS_PROXY`, `AWS_CA_BUNDLE`",
+           stubs.aws, python("stubs.py", "aws"), needs="a rule with `stub: aws-metadata`"),
+    Client("google-auth", "google-auth", of_pip("google-auth"), "`http_proxy`, `HTTPS_PROXY`, `REQUESTS_CA_BUNDLE`",
+           stubs.google, python("stubs.py", "google"), needs="rules with `stub: gcp-metadata`, `stub: oauth-token`"),
+    Client("azure-identity", "azure-identity", of_pip("azure-identity"),
+           "`http_proxy`, `HTTPS_PROXY`, `REQUESTS_CA_BUNDLE`",
+           stubs.azure, python("stubs.py", "azure"), needs="rules with `stub: azure-metadata`, `stub: azure-login`"),
     Client("aiohttp-bare", "aiohttp as it comes", of_pip("aiohttp"), NONE,
            past.check, python("past.py", "aiohttp"), needs="`trust_env=True`, or redirection", answer=PAST),
     Client("urllib3-bare", "urllib3 `PoolManager`", of_pip("urllib3"), NONE,

@@ -6,6 +6,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::left_out;
+
 #[test]
 fn reading_from_github_needs_no_token_in_the_command() {
     let home = TempDir::new().unwrap();
@@ -34,6 +36,38 @@ fn reading_from_github_needs_no_token_in_the_command() {
             .count(),
         0
     );
+}
+
+#[test]
+fn a_command_that_asks_for_its_machines_role_gets_placeholders() {
+    if left_out::lacks(&["curl"]) {
+        return;
+    }
+    let home = TempDir::new().unwrap();
+    let tools = home.path().join("tools");
+    std::fs::create_dir(&tools).unwrap();
+    // Stands in for the AWS CLI; nobody asks it, since nothing is sent to AWS here.
+    std::fs::write(tools.join("aws"), "#!/bin/sh\necho '{\"AccessKeyId\": \"canary\"}'\n").unwrap();
+    std::fs::set_permissions(tools.join("aws"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let ask = r#"
+        at=http://169.254.169.254/latest
+        token=$(curl -sS -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' $at/api/token)
+        curl -sS -H "X-aws-ec2-metadata-token: $token" $at/meta-data/iam/security-credentials/nexus-sidecar
+        echo "env=[$AWS_ACCESS_KEY_ID]""#;
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+    let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/machine-role.sh"))
+        .args(["sh", "-c", ask])
+        .env_clear()
+        .env("PATH", path)
+        .env("HOME", home.path())
+        .env("TMPDIR", home.path())
+        .env("SIDECAR", env!("CARGO_BIN_EXE_nexus-sidecar"))
+        .output()
+        .unwrap();
+    let (said, complaints) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success() && complaints.contains("ok: no line was edited"), "{said}{complaints}");
+    assert!(said.contains("\"AccessKeyId\":\"ASIANEXUSPLACEHOLDER\"") && said.contains("env=[]"), "{said}{complaints}");
+    assert!(!said.contains("canary"), "{said}");
 }
 
 #[test]

@@ -16,6 +16,20 @@ fn json(expires_at: Option<&str>, expires_in: Option<&str>) -> CommandOutput {
     }
 }
 
+#[tokio::test]
+async fn what_a_contract_can_do_without_may_be_missing() {
+    let mut output = json(Some("Expiration"), None);
+    if let CommandOutput::Json { fields, .. } = &mut output {
+        fields.insert("session_token".to_owned(), "SessionToken".to_owned());
+    }
+    let written = |rest: &str| format!("echo '{{\"credential\": {{\"access_token\": \"t\"}}{rest}}}'");
+    let fetched = run(&written(""), output.clone(), Some(60)).await.unwrap();
+    assert!(fetched.fields.get("session_token").is_none() && fetched.expires_at == Some(at(NOW + 60)));
+    let fetched =
+        run(&written(", \"SessionToken\": \"s\", \"Expiration\": 1777976010"), output, Some(60)).await.unwrap();
+    assert!(fetched.fields.get("session_token").is_some() && fetched.expires_at == Some(at(NOW + 10)));
+}
+
 async fn run(script: &str, output: CommandOutput, ttl: Option<u64>) -> Result<Fetched, LendError> {
     let environment = Environment::of([
         ("PATH", std::env::var_os("PATH").unwrap()),
@@ -74,9 +88,8 @@ async fn what_cannot_be_used_is_told_from_what_may_pass() {
         ("true", line(), "wrote nothing"),
         ("echo canary; echo canary", line(), "more than one line"),
         ("echo canary", json(None, None), "wrote no JSON"),
-        ("echo '[\"canary\"]'", json(None, None), "no text at"),
+        ("echo '[\"canary\"]'", json(None, None), "nothing at"),
         ("echo '{\"credential\": {\"access_token\": 7}}'", json(None, None), "no text at"),
-        ("echo '{\"credential\": {\"access_token\": \"canary\"}}'", end(), "no time at \"end\""),
         ("echo '{\"end\": \"canary\", \"credential\": {\"access_token\": \"canary\"}}'", end(), "no time at \"end\""),
         ("echo '{\"end\": -5, \"credential\": {\"access_token\": \"canary\"}}'", end(), "no time at \"end\""),
         ("echo '{\"a\": \"canary\", \"a\": \"canary\"}'", json(None, None), "wrote no JSON"),
@@ -87,6 +100,8 @@ async fn what_cannot_be_used_is_told_from_what_may_pass() {
         let text = format!("{error} {error:?}");
         assert!(text.contains(why) && !text.contains("canary"), "{text}");
     }
+    let unended = run("echo '{\"credential\": {\"access_token\": \"canary\"}}'", end(), None).await.unwrap_err();
+    assert!(unended.to_string().contains("no time at \"end\""), "without a ttl an end is needed: {unended}");
     let error = run("echo canary; echo canary >&2; exit 4", line(), Some(60)).await.unwrap_err();
     assert!(matches!(error, LendError::Unavailable { .. }));
     let text = format!("{error} {error:?}");
