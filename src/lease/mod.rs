@@ -7,6 +7,7 @@
 mod backoff;
 mod breaker;
 mod cache;
+mod cloud;
 mod command;
 mod configured;
 mod deadline;
@@ -27,6 +28,7 @@ mod sources;
 mod vault;
 
 pub use cache::{Blame, Healed, Leases};
+pub use cloud::{AwsFetch, AzureFetch, Calls, GithubAppFetch, GoogleFetch};
 pub use command::CommandFetch;
 pub use configured::{Configured, Fetch, Fetched};
 pub use environment::EnvironmentFetch;
