@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::authority::for_tests::{clock, opened};
 use crate::authority::store::for_tests::edit;
-use crate::lease::{Ask, FieldError, LendError, Loan};
+use crate::lease::{Ask, FieldError, LendError, Loan, suite};
 use crate::model::{Binding, ConnectionName, Fields, Host, HostPattern, Secret, Strategy, Workspace};
 use crate::telemetry::TestClock;
 
@@ -69,6 +69,16 @@ async fn what_is_added_is_lent_without_what_renews_it() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         assert!(!bytes.windows(8).any(|eight| eight == b"canary-1"), "a value lies in the open");
     }
+}
+
+#[tokio::test]
+async fn the_store_is_a_source_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = open(folder.path());
+    authority.add(bearer("github", "canary-1")).unwrap();
+    let source = authority.source();
+    let (connection, host) = ("github", "api.example.com");
+    suite::Case { source: &*source, connection, host, canaries: &["canary-1"] }.passes().await;
 }
 
 #[test]

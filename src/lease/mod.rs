@@ -25,6 +25,8 @@ mod schedule;
 mod secret_json;
 mod source;
 mod sources;
+#[cfg(test)]
+pub(crate) mod suite;
 mod vault;
 
 pub use cache::{Blame, Healed, Leases};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::pipeline::{Pipeline, PipelineParts};
-use super::registry::Registry;
+use super::registry::{InUse, Registry};
 use super::upstream::{PoolLimits, Upstream, Waits};
 use crate::identity::{Agent, Gate};
 use crate::model::{Cause, Code, Refusal};
@@ -36,6 +36,7 @@ impl Pipeline {
             clock,
             limits: config.limits,
             timeouts: config.timeouts,
+            grace: config.lease.grace,
             on_refusal,
             question_key,
         }
@@ -77,9 +78,21 @@ impl Pipeline {
     pub(crate) fn close_gone(&self) {
         for used in self.registry.connections_in_use() {
             if self.leases.is_gone(&used.agent, &used.name, &used.id) {
-                self.registry.revoke(&used);
+                self.revoke(used);
             }
         }
+    }
+
+    /// Closes what uses a connection that is gone: now, or when its grace is over.
+    fn revoke(&self, gone: InUse) {
+        if self.grace.is_zero() {
+            return self.registry.revoke(&gone);
+        }
+        let (registry, clock, grace) = (Arc::clone(&self.registry), Arc::clone(&self.clock), self.grace);
+        tokio::spawn(async move {
+            clock.sleep(grace).await;
+            registry.revoke(&gone);
+        });
     }
 
     /// Closes what uses a connection that was revoked or deleted, or that its agent lost. The
@@ -87,7 +100,7 @@ impl Pipeline {
     pub(crate) async fn close_revoked(&self) {
         for used in self.registry.connections_in_use() {
             if !self.leases.still_lent(&used.agent, &used.name, &used.id).await {
-                self.registry.revoke(&used);
+                self.revoke(used);
             }
         }
     }

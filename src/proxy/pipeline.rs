@@ -69,6 +69,8 @@ pub(crate) struct Pipeline {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
+    /// What is under way with a connection that was revoked goes on for this long.
+    pub(super) grace: Duration,
     pub(crate) on_refusal: Option<OnRefusal>,
     /// Hashes what the registry keeps of values; lives as long as the process.
     pub(super) question_key: [u8; 32],
@@ -210,7 +212,8 @@ impl Pipeline {
             let decided = Arc::clone(verdict.terms().policy());
             verdict = self.still(verdict, target, &parts.headers)?;
             // What was lent holds the grant that it was lent for: a newer one may allow less.
-            if !lent.is_live() || decided != *verdict.terms().policy() {
+            // What was heard between the loan and its note in the registry closed nobody.
+            if !lent.is_live() || !self.leases.holds(&lent) || decided != *verdict.terms().policy() {
                 lent = timed(&mut attempt.stages.lease, self.leases.lend(&verdict)).await?;
                 stay.uses(&lent);
             }

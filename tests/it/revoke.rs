@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use nexus_sidecar::config::Config;
 use nexus_sidecar::lease::MemoryConnection;
 use nexus_sidecar::model::{Binding, Bindings, ConnectionName, Fields, HostPattern, Secret, Strategy};
 use serde_json::json;
@@ -11,6 +12,10 @@ use crate::support::{ByHand, Origin, Sidecar};
 
 /// Two connections to one cleartext origin, by path.
 async fn two() -> (Sidecar, ByHand) {
+    two_with(|_| {}).await
+}
+
+async fn two_with(change: impl FnOnce(&mut Config) + 'static) -> (Sidecar, ByHand) {
     let origin = ByHand::new().await;
     let port = origin.port();
     let rule = |name: &str| {
@@ -24,6 +29,7 @@ async fn two() -> (Sidecar, ByHand) {
         .policy(format!("rules:\n{}{}", rule("one"), rule("two")))
         .connection("one", bearer(), &["127.0.0.1"], &[("access_token", "canary-one")])
         .connection("two", bearer(), &["127.0.0.1"], &[("access_token", "canary-two")])
+        .configure(change)
         .start()
         .await;
     (sidecar, origin)
@@ -58,6 +64,20 @@ async fn deleting_a_connection_closes_what_uses_it_within_a_second() {
             3 - usize::from(delete)
         );
     }
+}
+
+#[tokio::test]
+async fn with_a_grace_what_is_under_way_may_end_and_nothing_begins() {
+    let (sidecar, origin) = two_with(|config| config.lease.grace = Duration::from_secs(2)).await;
+    let ends = origin.answering(&sidecar.agent, "/one").await;
+    let stays = origin.answering(&sidecar.agent, "/one").await;
+    let started = Instant::now();
+    assert!(sidecar.source.revoke(&name("one")));
+    let url = format!("http://127.0.0.1:{}/one", origin.port());
+    assert_eq!(sidecar.agent.get_plain(&url).await.code(), "CONNECTION_REVOKED");
+    ends.ends_well().await;
+    stays.gets_cut().await;
+    assert!(started.elapsed() >= Duration::from_secs(2), "{:?}", started.elapsed());
 }
 
 #[tokio::test]

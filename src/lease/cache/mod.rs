@@ -134,6 +134,14 @@ impl Leases {
         }
     }
 
+    /// Tells whether nothing was heard of since that may have changed what was lent.
+    pub fn holds(&self, lent: &Lent) -> bool {
+        let Lent::Lease(lease) = lent else { return true };
+        let agent = lease.grant().terms().agent().name();
+        let key = self.inner.key(agent, lease.grant().connection(), lease.grant().scope());
+        key.is_ok_and(|key| self.inner.holds(&key, lease.shared()))
+    }
+
     /// Tells at once whether an agent's connection is known to be gone; nobody is asked.
     pub fn is_gone(&self, agent: &str, name: &ConnectionName, id: &str) -> bool {
         self.inner.sources.route(name).is_none_or(|(_, source, there)| source.lender.is_gone(agent, there, id))
