@@ -2,7 +2,8 @@
 #                     of the PostgreSQL store say so and pass where that is not installed)
 # make test           everything, installing what it needs; ends with seconds per step
 # make bench          what the sidecar costs a request, what the Authority gets done, how soon a revocation is everywhere
-# make soak           the writer of each store killed 200 times; SEED=N repeats a run
+# make soak           the writer of each store killed 200 times, and half an hour of faults on the way to an
+#                     Authority; SEED=N repeats a run
 # make clients        real clients through `run`; one of them: make clients ONLY=curl
 # make conformance    the served Authority against its OpenAPI document; SEED=… repeats a run
 # make dist           the release: a static binary and what belongs to it, into target/dist
@@ -68,6 +69,7 @@ bench-seed:
 
 soak:
 	NEXUS_TESTS_NEED_STRACE=1 NEXUS_TESTS_NEED_POSTGRES=1 cargo test --test soak -- --kills 200 $(if $(SEED),--seed $(SEED))
+	FAULT_SECONDS=360 cargo test --test it -- --nocapture authority_fleet::faults
 
 soak-seed:
 	NEXUS_TESTS_NEED_STRACE=1 NEXUS_TESTS_NEED_POSTGRES=1 cargo test --test soak -- --kills 20 $(if $(SEED),--seed $(SEED))

@@ -1,5 +1,7 @@
 //! A sidecar and the Authority together, over HTTP: what is said there happens here.
 
+mod faults;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
