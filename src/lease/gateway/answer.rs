@@ -54,6 +54,8 @@ pub(super) fn refusal(dialect: Dialect, status: StatusCode, body: &[u8], name: &
         (409, _) => LendError::Attention(name),
         (400, Some("invalid_connection_id")) => not_an_id(name),
         (400, None) if bare => not_an_id(name),
+        // Of this connection, or of us: others may be served.
+        (429, _) | (500, Some("decrypt_failed")) => LendError::Later { name, why: unexpected(dialect, status, code) },
         _ => LendError::Unavailable { name, why: unexpected(dialect, status, code) },
     }
 }
@@ -116,7 +118,7 @@ mod tests {
             (404, "not_found"),
             (409, "attention"),
             (401, "unavailable"),
-            (429, "unavailable"),
+            (429, "later"),
             (500, "unavailable"),
             (502, "unavailable"),
             (302, "unavailable"),
@@ -136,7 +138,7 @@ mod tests {
             (401, "missing_api_key", "unavailable"),
             (403, "invalid_api_key", "unavailable"),
             (403, "access_denied", "unavailable"),
-            (500, "decrypt_failed", "unavailable"),
+            (500, "decrypt_failed", "later"),
         ] {
             assert_eq!(word(Dialect::Broker, status, &flat(code)), want, "{code}");
         }

@@ -80,7 +80,14 @@ impl GatewaySource {
         if !read.may_be_renewed(due) {
             return if due == Due::Past { Err(LendError::Expired(name.clone())) } else { Ok(read.loan) };
         }
-        match self.refresh(id, before).await {
+        let outcome = tokio::select! {
+            outcome = self.refresh(id, before) => outcome,
+            // Before whoever asks thinks that the source is gone: it is the issuer who hangs.
+            () = self.clock.sleep(self.wire.patience()) => {
+                Outcome::Failed("its refresh takes long, and goes on".to_owned())
+            }
+        };
+        match outcome {
             Outcome::Renewed(ends) => {
                 let read = self.read(name, id, contract, Some(ends)).await?;
                 let due = if read.life.is_over(self.clock.wall()) { Due::Past } else { Due::Not };
@@ -91,7 +98,7 @@ impl GatewaySource {
                 // What it is instead, the token call tells.
                 let read = self.read(name, id, contract, None).await?;
                 let why = "it serves the credentials and refuses to refresh them as not active".to_owned();
-                self.as_it_is(name, read, due, || LendError::Unavailable { name: name.clone(), why })
+                self.as_it_is(name, read, due, || LendError::Later { name: name.clone(), why })
             }
             Outcome::Cannot => {
                 let loan = Loan { refreshable: false, ..read.loan };
@@ -100,9 +107,8 @@ impl GatewaySource {
                 self.as_it_is(name, Read { loan, ..read }, due, || LendError::Expired(name.clone()))
             }
             Outcome::Empty(why) => self.as_it_is(name, read, due, || LendError::Unusable { name: name.clone(), why }),
-            Outcome::Failed(why) => {
-                self.as_it_is(name, read, due, || LendError::Unavailable { name: name.clone(), why })
-            }
+            // It answered a moment ago: other connections have nothing to do with it.
+            Outcome::Failed(why) => self.as_it_is(name, read, due, || LendError::Later { name: name.clone(), why }),
         }
     }
 

@@ -31,6 +31,7 @@ pub struct GatewayWire {
     key: Option<Key>,
     kept: Kept,
     refreshing: Caller,
+    patience: Duration,
 }
 
 /// What one says about itself.
@@ -68,7 +69,13 @@ impl GatewayWire {
             key,
             kept: Kept::new(caller.clone(), KEPT),
             refreshing: caller.within(REFRESH),
+            patience: wait.mul_f64(0.6),
         }
+    }
+
+    /// For how long a question waits for a refresh.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
     }
 
     pub(super) fn dialect(&self) -> Dialect {

@@ -197,8 +197,12 @@ pub(super) fn unexpected(status: StatusCode, code: Option<&str>) -> String {
         (_, Some("KEY_REVOKED" | "KEY_EXPIRED")) | (410, None) => {
             ": the key in auth.bearer_file is no longer good; make another with the scope `sidecar`"
         }
-        (401, _) => ": it does not know the key in auth.bearer_file; make one with the scope `sidecar`",
-        (403, _) => ": the key in auth.bearer_file is not allowed this; it needs the scope `sidecar`",
+        (401, _) => {
+            ": it does not know the key in auth.bearer_file, or the certificate; make a key with the scope `sidecar`"
+        }
+        (403, _) => {
+            ": the key in auth.bearer_file, or the certificate, is not allowed this; it needs the scope `sidecar`"
+        }
         (404, None) => ": this is no answer of an Authority; look at the source's url",
         (300..=399, _) => ": redirects are not followed; write the final address as the source's url",
         _ => "",
