@@ -18,6 +18,7 @@ mod env;
 mod environment;
 mod examples;
 mod fleet;
+mod gateway;
 mod headers;
 mod healing;
 mod health;

@@ -7,6 +7,7 @@
 pub(crate) mod at_rest;
 mod borrowed;
 pub(crate) mod canaries;
+mod gateway;
 
 use std::fs;
 use std::os::unix::fs::FileExt;

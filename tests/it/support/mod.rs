@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod client;
+pub mod gateway;
 pub mod issuer;
 pub mod origin;
 pub mod pki;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// An authority that signs whatever a test asks for.
 pub struct Pki {
@@ -45,6 +46,40 @@ impl Pki {
         change(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         server_of(&certificate, &key, alpn)
+    }
+
+    /// The same for clients that show a certificate which another authority signed, and no others.
+    pub fn server_for(&self, names: &[&str], clients: &Self) -> Arc<rustls::ServerConfig> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(clients.pem.as_bytes()).unwrap()).unwrap();
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let config = rustls::ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(vec![certificate.der().clone()], private);
+        Arc::new(config.unwrap())
+    }
+
+    /// A client's certificate and its key, as PEM.
+    pub fn client(&self, name: &str) -> (String, String) {
+        self.pair_for(name, rcgen::ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    /// A server's certificate and its key, as PEM.
+    pub fn pair(&self, name: &str) -> (String, String) {
+        self.pair_for(name, rcgen::ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    fn pair_for(&self, name: &str, purpose: rcgen::ExtendedKeyUsagePurpose) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.extended_key_usages = vec![purpose];
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 
     /// A server's configuration with a certificate that nobody else signed.

@@ -301,6 +301,10 @@ impl Builder {
             (None, Some(remote)) => app::remote_source(&config, remote, Arc::clone(&clock)).unwrap(),
             (None, None) => Arc::<MemorySource>::clone(&source),
         };
+        let sources = match config.sources.is_empty() {
+            true => Sources::new().with("local", lender, routes).rest_is_last(),
+            false => app::add_sources(Sources::new(), &config, &app::Opened::default(), &clock).unwrap(),
+        };
         let agents: Vec<_> =
             self.agents.iter().map(|(name, password)| (name.clone(), Secret::new(password.as_str()))).collect();
         let audit = Audit::open(&config.audit, Arc::clone(&clock)).unwrap();
@@ -312,7 +316,7 @@ impl Builder {
             config,
             gate: Arc::new(Gate::named(agents, self.agents.is_empty())),
             ca: Ca::ephemeral(clock.wall()).unwrap(),
-            sources: Sources::new().with("local", lender, routes).rest_is_last(),
+            sources,
             audit: audit.clone(),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),
