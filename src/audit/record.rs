@@ -51,6 +51,9 @@ pub struct Record {
     /// The version of its credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conn_version: Option<u64>,
+    /// The stub that answered it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stub: Option<String>,
     /// How it authenticates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<String>,

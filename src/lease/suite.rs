@@ -107,10 +107,13 @@ impl Case<'_> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::Case;
-    use crate::config::FileConnection;
-    use crate::lease::{Configured, FileFetch, MemoryConnection, MemorySource};
+    use crate::config::{
+        CommandConnection, CommandOutput, CommandSource, Environment, EnvironmentConnection, FileConnection,
+    };
+    use crate::lease::{CommandFetch, Configured, EnvironmentFetch, Fetch, FileFetch, MemoryConnection, MemorySource};
     use crate::model::{Binding, Bindings, ConnectionName, Fields, HostPattern, Secret, Strategy};
     use crate::telemetry::SystemClock;
 
@@ -134,10 +137,41 @@ mod tests {
         let file = folder.path().join("token");
         std::fs::write(&file, "canary\n").unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let place = FileConnection { fields: [("access_token".to_owned(), file)].into() };
-        let fetch = FileFetch::new([&place].into_iter(), Arc::new(SystemClock));
-        let name = ConnectionName::parse("jira").unwrap();
-        let source = Configured::new("files", fetch, [(name, contract(), place)]);
+        std::fs::create_dir(folder.path().join("all")).unwrap();
+        std::os::unix::fs::symlink(&file, folder.path().join("all/access_token")).unwrap();
+        let named = FileConnection::Fields([("access_token".to_owned(), file)].into());
+        for place in [named, FileConnection::Folder(folder.path().join("all"))] {
+            let fetch = FileFetch::new([&place].into_iter(), Arc::new(SystemClock));
+            passes(Configured::new("files", fetch, [(jira(), contract(), place)])).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn variables() {
+        let place = EnvironmentConnection { fields: [("access_token".to_owned(), "TOKEN".to_owned())].into() };
+        let fetch = EnvironmentFetch::new([&place].into_iter(), &Environment::of([("TOKEN", "canary")]));
+        passes(Configured::new("variables", fetch, [(jira(), contract(), place)])).await;
+    }
+
+    #[tokio::test]
+    async fn commands() {
+        let environment = Environment::of([("PATH", std::env::var_os("PATH").unwrap())]);
+        let settings = CommandSource { timeout: Duration::from_secs(20) };
+        let place = CommandConnection {
+            argv: ["sh", "-c", "echo canary"].map(str::to_owned).into(),
+            environment: vec!["PATH".to_owned()],
+            output: CommandOutput::Line("access_token".to_owned()),
+            ttl: Some(Duration::from_secs(60)),
+        };
+        let fetch = CommandFetch::new(&settings, environment, Arc::new(SystemClock));
+        passes(Configured::new("commands", fetch, [(jira(), contract(), place)])).await;
+    }
+
+    fn jira() -> ConnectionName {
+        ConnectionName::parse("jira").unwrap()
+    }
+
+    async fn passes<F: Fetch>(source: Configured<F>) {
         Case { source: &source, connection: "jira", host: "api.test", canaries: &["canary"] }.passes().await;
     }
 }

@@ -270,12 +270,11 @@ impl Pipeline {
 
     /// Nothing left, so that the answer's head is the end.
     fn settle_stub(&self, entry: Entry, mut attempt: Attempt, stubbing: Stubbing) -> Response<Answer> {
-        let Stubbing { stub, response, up, down } = stubbing;
+        let Stubbing { stub, response, down } = stubbing;
         attempt.stages.total = attempt.started.elapsed();
         self.metrics.stubbed(stub, response.status().as_u16(), attempt.stages.total.as_secs_f64());
         entry.outcome(OutcomeFacts {
             status: Some(response.status().as_u16()),
-            bytes_up: up,
             bytes_down: down,
             stages: attempt.stages,
             ..OutcomeFacts::default()

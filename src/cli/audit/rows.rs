@@ -44,6 +44,9 @@ pub(super) fn row(record: &Record) -> String {
     if let Some(connection) = &record.conn {
         row += &format!("  [{connection}]");
     }
+    if let Some(stub) = &record.stub {
+        row += &format!("  [stub {stub}]");
+    }
     if let Some(total) = record.us.as_ref().and_then(|stages| stages.get("total")) {
         row += &format!("  {}.{} ms", total / 1000, total % 1000 / 100);
     }
@@ -97,6 +100,15 @@ mod tests {
         let row = Rows::default().row(&outcome).unwrap();
         assert!(row.ends_with(r"PUT     http://x/\u{202e}  POLICY_DENIED by r: no"), "{row}");
         assert!(row.contains(r"b\u{1b}[2J"), "{row}");
+    }
+
+    #[test]
+    fn what_a_stub_answered_says_so() {
+        let outcome = format!(
+            r#"{{"v":1,"t":"{TIME}","kind":"outcome","trace":"a","agent":"bot","method":"GET","target":"http://169.254.169.254/","stub":"aws-metadata","end":"done","status":401}}"#
+        );
+        let row = Rows::default().row(&outcome).unwrap();
+        assert!(row.ends_with("GET     http://169.254.169.254/  [stub aws-metadata]"), "{row}");
     }
 
     #[test]

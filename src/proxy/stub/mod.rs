@@ -37,11 +37,11 @@ const LONGEST_BODY: usize = 64 << 10;
 /// How long what is handed out claims to be good for.
 const LIFE: Duration = Duration::from_secs(3600);
 
-/// What came of a stub: the answer, and the bytes of both bodies.
+/// What came of a stub.
 pub(super) struct Stubbing {
     pub(super) stub: Stub,
     pub(super) response: Response<Answer>,
-    pub(super) up: u64,
+    /// The bytes of its body.
     pub(super) down: u64,
 }
 
@@ -82,9 +82,8 @@ impl Pipeline {
             now: self.clock.wall(),
         };
         let reply = answer(stubbed.stub(), &asked);
-        let length = |bytes: usize| u64::try_from(bytes).unwrap_or_default();
-        let (up, down) = (length(body.len()), length(reply.body.len()));
-        Ok(Stubbing { stub: stubbed.stub(), response: respond(reply), up, down })
+        let down = u64::try_from(reply.body.len()).unwrap_or_default();
+        Ok(Stubbing { stub: stubbed.stub(), response: respond(reply), down })
     }
 }
 

@@ -13,11 +13,23 @@ pub struct FileSource {
     pub dir: Option<PathBuf>,
 }
 
-/// `fields:` of a connection there.
+/// A connection there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileConnection {
-    /// By the field's name, the file.
-    pub fields: BTreeMap<String, PathBuf>,
+pub enum FileConnection {
+    /// `fields:` by the field's name, the file.
+    Fields(BTreeMap<String, PathBuf>),
+    /// `folder:` each file there is the field of its name.
+    Folder(PathBuf),
+}
+
+impl FileConnection {
+    /// The fields that it gives, where they are known.
+    pub(super) fn names(&self) -> Option<impl Iterator<Item = &String> + Clone> {
+        match self {
+            Self::Fields(fields) => Some(fields.keys()),
+            Self::Folder(_) => None,
+        }
+    }
 }
 
 pub(super) fn source(node: &Node, reader: &mut Reader<'_>) -> Option<FileSource> {
@@ -32,14 +44,60 @@ pub(super) fn connection(
     fields: &mut Fields<'_>,
     reader: &mut Reader<'_>,
 ) -> Option<FileConnection> {
-    let Some(node) = fields.get("fields") else { return reader.missing(fields.node(), "fields") };
-    let mut files = BTreeMap::new();
-    for entry in node.entries(reader.findings) {
-        let path = match &source.dir {
-            Some(dir) => entry.node.text(reader.findings).map(|text| dir.join(text)),
-            None => reader.path(&entry.node),
-        };
-        files.extend(path.map(|path| (entry.key.clone(), path)));
+    let path = |node: &Node, reader: &mut Reader<'_>| match &source.dir {
+        Some(dir) => node.text(reader.findings).map(|text| dir.join(text)),
+        None => reader.path(node),
+    };
+    match (fields.get("fields"), fields.get("folder")) {
+        (Some(node), None) => {
+            let mut files = BTreeMap::new();
+            for entry in node.entries(reader.findings) {
+                files.extend(path(&entry.node, reader).map(|path| (entry.key.clone(), path)));
+            }
+            Some(FileConnection::Fields(files))
+        }
+        (None, Some(node)) => path(node, reader).map(FileConnection::Folder),
+        (None, None) => reader.missing(fields.node(), "fields"),
+        (Some(_), Some(node)) => {
+            reader.findings.with(node, "either `fields` names files, or `folder` has one for each field: not both");
+            None
+        }
     }
-    Some(FileConnection { fields: files })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, ConnectionAt, Environment};
+
+    fn load(connection: &str) -> Result<Option<FileConnection>, String> {
+        let text = format!(
+            "version: 1\nsources: {{ f: {{ file: {{ dir: /run/secrets }} }} }}\n\
+             connections:\n  a: {{ hosts: api.example.com, strategy: oauth2, {connection} }}\n"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.yaml");
+        std::fs::write(&file, text).unwrap();
+        let config =
+            Config::load(&file, &Environment::of([("HOME", "/h")])).map_err(|problems| problems.to_string())?;
+        Ok(config.connections.into_values().find_map(|one| match one.at {
+            ConnectionAt::File(_, there) => Some(there),
+            _ => None,
+        }))
+    }
+
+    #[test]
+    fn files_or_a_folder() {
+        let named = BTreeMap::from([("access_token".to_owned(), PathBuf::from("/run/secrets/t"))]);
+        assert_eq!(load("fields: { access_token: t }"), Ok(Some(FileConnection::Fields(named))));
+        assert_eq!(load("folder: jira"), Ok(Some(FileConnection::Folder("/run/secrets/jira".into()))));
+        for (connection, words) in [
+            ("fields: { access_token: t }, folder: jira", "not both"),
+            ("fields: { token: t }", "needs the field access_token"),
+            ("settings: {}", "`fields` is missing"),
+        ] {
+            let problems = load(connection).unwrap_err();
+            assert!(problems.contains(words), "{words} is not in\n{problems}");
+        }
+    }
 }

@@ -144,7 +144,9 @@ impl SourceKind {
             Self::File(source) => {
                 let (contract, there) = (contract::read(fields, reader), file::connection(source, fields, reader));
                 let (contract, there) = (contract?, there?);
-                contract::needs(&contract, there.fields.keys(), fields.node(), reader);
+                if let Some(names) = there.names() {
+                    contract::needs(&contract, names, fields.node(), reader);
+                }
                 Some(ConnectionAt::File(contract, there))
             }
             Self::Environment => {
