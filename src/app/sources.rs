@@ -1,11 +1,14 @@
 //! The sources of a configuration, each opened as what it is, and the routes to them.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::remote::{RemoteError, dialer, gateway_source, remote_source};
 use crate::config::{Config, ConnectionAt, ConnectionConfig, Environment, SourceConfig, SourceKind, VaultSource};
+use crate::dial::Caller;
 use crate::lease::{
-    CommandFetch, Configured, EnvironmentFetch, FileFetch, LeaseSource, NexusSource, Sources, VaultFetch,
+    AwsFetch, AzureFetch, Calls, CommandFetch, Configured, EnvironmentFetch, FileFetch, GithubAppFetch, GoogleFetch,
+    LeaseSource, NexusSource, Sources, VaultFetch,
 };
 use crate::model::{Bindings, ConnectionName};
 use crate::telemetry::Clock;
@@ -96,6 +99,9 @@ fn open(
             Arc::new(Configured::new(name, fetch, there))
         }
         SourceKind::Vault(vault) => self::vault(config, source, vault, clock)?,
+        SourceKind::GithubApp(_) | SourceKind::Aws(_) | SourceKind::Google(_) | SourceKind::Azure(_) => {
+            return cloud(config, source, clock);
+        }
     }))
 }
 
@@ -112,6 +118,55 @@ fn vault(
     let dialer = dialer(config, vault.ca_file.as_deref())?;
     let fetch = VaultFetch::new(&source.name, vault, dialer, config.timeouts.lease, Arc::clone(clock));
     Ok(Arc::new(Configured::new(&source.name, fetch, there)))
+}
+
+fn cloud(
+    config: &Config,
+    source: &SourceConfig,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Arc<dyn LeaseSource>>, RemoteError> {
+    let name = &source.name;
+    Ok(Some(match &source.kind {
+        SourceKind::GithubApp(there) => {
+            let fetch = GithubAppFetch::new(there, calls(config, there.ca_file.as_deref(), clock)?);
+            let places = places(config, source, |at| match at {
+                ConnectionAt::GithubApp(contract, there) => Some((contract, there)),
+                _ => None,
+            });
+            Arc::new(Configured::new(name, fetch, places))
+        }
+        SourceKind::Aws(there) => {
+            let fetch = AwsFetch::new(there, calls(config, there.ca_file.as_deref(), clock)?);
+            let places = places(config, source, |at| match at {
+                ConnectionAt::Aws(contract, there) => Some((contract, there)),
+                _ => None,
+            });
+            Arc::new(Configured::new(name, fetch, places))
+        }
+        SourceKind::Google(there) => {
+            let fetch = GoogleFetch::new(there, calls(config, there.ca_file.as_deref(), clock)?);
+            let places = places(config, source, |at| match at {
+                ConnectionAt::Google(contract, there) => Some((contract, there)),
+                _ => None,
+            });
+            Arc::new(Configured::new(name, fetch, places))
+        }
+        SourceKind::Azure(there) => {
+            let fetch = AzureFetch::new(there, calls(config, there.ca_file.as_deref(), clock)?);
+            let places = places(config, source, |at| match at {
+                ConnectionAt::Azure(contract, there) => Some((contract, there)),
+                _ => None,
+            });
+            Arc::new(Configured::new(name, fetch, places))
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// The way to a cloud, within the time that a lease may take.
+fn calls(config: &Config, ca_file: Option<&Path>, clock: &Arc<dyn Clock>) -> Result<Calls, RemoteError> {
+    let caller = Caller::for_operator(dialer(config, ca_file)?).within(config.timeouts.lease);
+    Ok(Calls::new(caller, Arc::clone(clock)))
 }
 
 fn of<'a>(

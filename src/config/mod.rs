@@ -33,5 +33,10 @@ pub use sidecar::{
     PostgresPlace, Rate, RemoteConfig, ScopeConfig, ServiceConfig, ServiceLimits, ServiceTls, SourceAuth, SourceConfig,
     SourceKind, StoreConfig, Timeouts, UpstreamConfig, VaultAuth, VaultConnection, VaultSource,
 };
+pub use sidecar::{
+    AssumeRole, AwsBase, AwsConnection, AwsSource, AzureConnection, AzureIdentity, AzureProof, AzureSource,
+    GithubAppConnection, GithubAppSource, GoogleConnection, GoogleIdentity, GoogleSource, GoogleSubject, Installation,
+    SubjectFrom, WorkloadIdentity,
+};
 pub use units::time as duration;
 pub use watch::FileSet;

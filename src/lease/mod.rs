@@ -7,6 +7,7 @@
 mod backoff;
 mod breaker;
 mod cache;
+mod cloud;
 mod command;
 mod configured;
 mod deadline;
@@ -29,6 +30,7 @@ pub(crate) mod suite;
 mod vault;
 
 pub use cache::{Blame, Healed, Leases};
+pub use cloud::{AwsFetch, AzureFetch, Calls, GithubAppFetch, GoogleFetch};
 pub use command::CommandFetch;
 pub use configured::{Configured, Fetch, Fetched};
 pub use environment::EnvironmentFetch;

@@ -153,6 +153,7 @@ fn configured(
         None => rules::look(&policies, &args.sets),
     };
     found.extend(rules);
+    found.extend(policy.iter().flat_map(|policy| rules::narrowing(config, policy)));
     #[cfg(feature = "authority")]
     if config.is_embedded() {
         found.extend(match hardened {

@@ -45,6 +45,14 @@ fn judge(policy: Result<Policy, Problems>, has_tests: bool) -> (Vec<Finding>, Op
     (found, Some(policy))
 }
 
+/// Whether the sources can narrow what is lent as the rules say.
+pub(super) fn narrowing(config: &Config, policy: &Policy) -> Vec<Finding> {
+    let problems = app::Narrowing::of(config).check(policy).err().map(|problems| problems.0).unwrap_or_default();
+    let fail =
+        |problem: &_| Finding::fail(OF, format!("{problem}")).then("leave `scope` out, or lend from another source");
+    problems.iter().map(fail).collect()
+}
+
 fn tests(policy: &Policy) -> Finding {
     let results = policy.test();
     let mut failed = results.iter().filter(|result| !result.passed);

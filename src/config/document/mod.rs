@@ -20,6 +20,7 @@ pub use open::load_documents;
 pub(in crate::config) use open::version;
 pub(in crate::config) use provider::{json, read as read_provider, read_own as read_own_provider};
 pub(in crate::config) use rule::{connection as connection_name, host as host_pattern, many, name_of_agent, network};
+pub(in crate::config) use scope::value as scope_value;
 
 use super::{At, Located, Problem, SetName};
 use crate::model::{ConnectionName, HostPattern, Scope, Stub};

@@ -28,7 +28,7 @@ pub(super) fn read(node: &Node, findings: &mut Findings) -> Option<Located<Scope
 
 /// A value that has one text: no fractions, which have several, and nothing empty, which means
 /// everything here and nothing there.
-fn value(node: &Node, findings: &mut Findings) -> Option<Value> {
+pub(in crate::config) fn value(node: &Node, findings: &mut Findings) -> Option<Value> {
     match &node.content {
         Content::Text(text) => Some(text.as_str().into()),
         Content::Bool(flag) => Some((*flag).into()),

@@ -22,9 +22,12 @@ use std::time::Duration;
 pub use self::access::{AccessConfig, AgentsFrom, ClientConfig, ClientName, IssuerConfig, KeysFrom, ScopeConfig};
 pub use self::service::{Rate, ServiceConfig, ServiceLimits, ServiceTls};
 pub use self::sources::{
+    AssumeRole, AwsBase, AwsConnection, AwsSource, AzureConnection, AzureIdentity, AzureProof, AzureSource,
     ClientFiles, CommandConnection, CommandOutput, CommandSource, ConnectionAt, ConnectionConfig, Dialect,
-    EnvironmentConnection, FileConnection, FileSource, GatewayConfig, GatewayConnection, GatewayContract, RemoteConfig,
-    SourceAuth, SourceConfig, SourceKind, VaultAuth, VaultConnection, VaultSource,
+    EnvironmentConnection, FileConnection, FileSource, GatewayConfig, GatewayConnection, GatewayContract,
+    GithubAppConnection, GithubAppSource, GoogleConnection, GoogleIdentity, GoogleSource, GoogleSubject, Installation,
+    RemoteConfig, SourceAuth, SourceConfig, SourceKind, SubjectFrom, VaultAuth, VaultConnection, VaultSource,
+    WorkloadIdentity,
 };
 use super::KeySource;
 use crate::model::{ConnectionName, Host};

@@ -1,5 +1,6 @@
 //! An issuer for tests: it signs what it is told to, and shows its keys.
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
@@ -102,4 +103,38 @@ pub(crate) fn jwks(signers: &[&Signer]) -> Vec<u8> {
 /// base64url without padding.
 pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// An RSA key as a file has it, and its public half as a key set.
+pub(crate) struct RsaFile(RsaKeyPair);
+
+impl RsaFile {
+    pub(crate) fn new() -> Self {
+        Self(RsaKeyPair::generate(KeySize::Rsa2048).unwrap())
+    }
+
+    /// PKCS#8 in PEM.
+    pub(crate) fn pkcs8(&self) -> String {
+        let der: Pkcs8V1Der<'_> = self.0.as_der().unwrap();
+        pem("PRIVATE KEY", der.as_ref())
+    }
+
+    /// PKCS#1 in PEM: of 2048 bits, behind the 26 bytes of the PKCS#8 head (RFC 5208).
+    pub(crate) fn pkcs1(&self) -> String {
+        let der: Pkcs8V1Der<'_> = self.0.as_der().unwrap();
+        pem("RSA PRIVATE KEY", &der.as_ref()[26..])
+    }
+
+    /// The key set with this key alone.
+    pub(crate) fn jwks(&self, id: &str) -> Vec<u8> {
+        let der = self.0.public_key().as_ref();
+        let key = json!({"kty": "RSA", "kid": id, "use": "sig", "n": encode(&der[9..265]), "e": encode(&der[267..])});
+        json!({"keys": [key]}).to_string().into_bytes()
+    }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let lines: Vec<&str> = (0..text.len()).step_by(64).map(|at| &text[at..text.len().min(at + 64)]).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }

@@ -1,5 +1,5 @@
 //! Verifies JSON Web Tokens (RFC 7519, with the advice of RFC 8725) by an issuer's key set (RFC
-//! 7517).
+//! 7517), and signs our own ([`RsaSigner`]).
 //!
 //! Pure: keys and time are arguments. What a token says of itself decides nothing but which key
 //! is tried; the headers that bring keys along (`jwk`, `jku`, `x5c`, `x5u`) are never read. It is
@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 mod json;
 mod keys;
+mod signer;
 
 #[cfg(test)]
 pub(crate) mod for_tests;
@@ -18,6 +19,7 @@ pub(crate) mod for_tests;
 mod tests;
 
 pub use keys::{Jwks, JwksError};
+pub use signer::{KeyError, RsaAlgorithm, RsaSigner, SecureRandom, thumbprint};
 
 use keys::JwsAlgorithm;
 

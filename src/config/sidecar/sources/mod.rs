@@ -6,11 +6,18 @@
 
 mod auth;
 mod authority;
+mod aws;
+mod azure;
+#[cfg(test)]
+mod cloud_tests;
 mod command;
 mod contract;
 mod environment;
 mod file;
 mod gateway;
+mod github_app;
+mod google;
+mod narrowed;
 mod vault;
 
 use std::collections::BTreeMap;
@@ -18,10 +25,14 @@ use std::path::{Path, PathBuf};
 
 pub use self::auth::{ClientFiles, SourceAuth};
 pub use self::authority::RemoteConfig;
+pub use self::aws::{AssumeRole, AwsBase, AwsConnection, AwsSource};
+pub use self::azure::{AzureConnection, AzureIdentity, AzureProof, AzureSource};
 pub use self::command::{CommandConnection, CommandOutput, CommandSource};
 pub use self::environment::EnvironmentConnection;
 pub use self::file::{FileConnection, FileSource};
 pub use self::gateway::{Dialect, GatewayConfig, GatewayConnection, GatewayContract};
+pub use self::github_app::{GithubAppConnection, GithubAppSource, Installation};
+pub use self::google::{GoogleConnection, GoogleIdentity, GoogleSource, GoogleSubject, SubjectFrom, WorkloadIdentity};
 pub use self::vault::{VaultAuth, VaultConnection, VaultSource};
 use serde_json::{Map, Value};
 
@@ -55,6 +66,14 @@ pub enum SourceKind {
     Command(CommandSource),
     /// HashiCorp Vault or OpenBao.
     Vault(VaultSource),
+    /// A GitHub App.
+    GithubApp(GithubAppSource),
+    /// AWS.
+    Aws(AwsSource),
+    /// Google Cloud.
+    Google(GoogleSource),
+    /// Microsoft Entra ID.
+    Azure(AzureSource),
 }
 
 /// One of `connections:`
@@ -81,10 +100,32 @@ pub enum ConnectionAt {
     Command(Bindings, CommandConnection),
     /// What is read at a path.
     Vault(Bindings, VaultConnection),
+    /// An installation of a GitHub App.
+    GithubApp(Bindings, GithubAppConnection),
+    /// A session or a key of AWS.
+    Aws(Bindings, AwsConnection),
+    /// A token of Google's.
+    Google(Bindings, GoogleConnection),
+    /// A token of Entra ID's.
+    Azure(Bindings, AzureConnection),
+}
+
+impl ConnectionAt {
+    /// The same for one of a kind that narrows.
+    fn check_scope(&self, scope: &Map<String, Value>) -> Result<(), String> {
+        match self {
+            Self::GithubApp(_, there) => there.narrowed(scope).map(drop),
+            Self::Aws(_, there) => there.narrowed(scope).map(drop),
+            Self::Google(_, there) => there.narrowed(scope).map(drop),
+            Self::Azure(_, there) => there.narrowed(scope).map(drop),
+            _ => Err("that connection cannot be narrowed".to_owned()),
+        }
+    }
 }
 
 /// The keys by which a source says what it is.
-const KINDS: [&str; 6] = ["embedded", "url", "file", "environment", "command", "vault"];
+const KINDS: [&str; 10] =
+    ["embedded", "url", "file", "environment", "command", "vault", "github_app", "aws", "google", "azure"];
 
 impl SourceKind {
     /// Whether it knows connections by name, so that one without an entry can be looked up there.
@@ -96,7 +137,7 @@ impl SourceKind {
     ///
     /// # Errors
     /// This kind narrows nothing, or not like this: why, for whoever wrote the rule. It follows "and".
-    pub fn check_scope(&self, _at: &ConnectionAt, _scope: &Map<String, Value>) -> Result<(), String> {
+    pub fn check_scope(&self, at: &ConnectionAt, scope: &Map<String, Value>) -> Result<(), String> {
         match self {
             Self::Embedded(_) | Self::Nexus(_) => Err("an Authority narrows no lease yet".to_owned()),
             Self::Gateway(_) => Err("a Gateway or Broker narrows no lease".to_owned()),
@@ -104,6 +145,7 @@ impl SourceKind {
             Self::Environment => Err("what is kept in variables cannot be narrowed".to_owned()),
             Self::Command(_) => Err("a command is not told what a rule asks for".to_owned()),
             Self::Vault(_) => Err("what Vault gives is as wide as its path: name a narrower path".to_owned()),
+            Self::GithubApp(_) | Self::Aws(_) | Self::Google(_) | Self::Azure(_) => at.check_scope(scope),
         }
     }
 
@@ -116,6 +158,10 @@ impl SourceKind {
             [("environment", node)] => environment::source(node, reader).map(|()| Self::Environment),
             [("command", node)] => command::source(node, reader).map(Self::Command),
             [("vault", node)] => vault::source(node, reader).map(Self::Vault),
+            [("github_app", node)] => github_app::source(node, reader).map(Self::GithubApp),
+            [("aws", node)] => aws::source(node, reader).map(Self::Aws),
+            [("google", node)] => google::source(node, reader).map(Self::Google),
+            [("azure", node)] => azure::source(node, reader).map(Self::Azure),
             [(one, _), (other, node), ..] => {
                 reader.findings.with(node, format!("a source is either `{one}` or `{other}`: not both"));
                 None
@@ -169,8 +215,38 @@ impl SourceKind {
                 }
                 Some(ConnectionAt::Vault(contract, there))
             }
+            Self::GithubApp(_) => {
+                let there = github_app::connection(fields, reader);
+                minted(&["token"], there, ConnectionAt::GithubApp, fields, reader)
+            }
+            Self::Aws(source) => {
+                let there = aws::connection(source, fields, reader);
+                minted(&["access_key", "secret_key"], there, ConnectionAt::Aws, fields, reader)
+            }
+            Self::Google(_) => {
+                let there = google::connection(fields, reader);
+                minted(&["access_token"], there, ConnectionAt::Google, fields, reader)
+            }
+            Self::Azure(_) => {
+                let there = azure::connection(fields, reader);
+                minted(&["access_token"], there, ConnectionAt::Azure, fields, reader)
+            }
         }
     }
+}
+
+/// A connection whose source gives these fields, with its contract.
+fn minted<P>(
+    given: &[&str],
+    there: Option<P>,
+    at: impl FnOnce(Bindings, P) -> ConnectionAt,
+    fields: &mut Fields<'_>,
+    reader: &mut Reader<'_>,
+) -> Option<ConnectionAt> {
+    let contract = contract::read(fields, reader)?;
+    let given: Vec<String> = given.iter().map(|&field| field.to_owned()).collect();
+    contract::needs(&contract, given.iter(), fields.node(), reader);
+    Some(at(contract, there?))
 }
 
 /// The sources of a file.
