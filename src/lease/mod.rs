@@ -28,6 +28,7 @@ mod sources;
 #[cfg(test)]
 pub(crate) mod suite;
 mod vault;
+mod watched;
 
 pub use cache::{Blame, Healed, Leases};
 pub use cloud::{AwsFetch, AzureFetch, Calls, GithubAppFetch, GoogleFetch};

@@ -58,6 +58,10 @@ impl Calls {
         Self { caller: caller.in_cleartext_too(), clock }
     }
 
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
     pub(super) fn now(&self) -> SystemTime {
         self.clock.wall()
     }

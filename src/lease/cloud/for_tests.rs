@@ -15,7 +15,7 @@ use crate::dial::for_tests::{LONG, plain_dialer};
 use crate::lease::{Ask, Fetch, Fetched, LendError};
 use crate::model::{ConnectionName, Host, Scope, Url, Workspace, decode_form};
 use crate::sign::verifier::Received;
-use crate::telemetry::{Clock, TestClock};
+use crate::telemetry::TestClock;
 
 /// 2026-01-02T03:04:05Z, by every clock of these tests.
 pub(super) const NOW: u64 = 1_767_323_045;
@@ -137,8 +137,14 @@ async fn read(stream: &mut TcpStream) -> Option<Seen> {
 
 /// Calls on loopback, at [`NOW`].
 pub(super) fn calls() -> Calls {
-    let clock: Arc<dyn Clock> = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)));
-    Calls::new(Caller::for_operator(plain_dialer()).within(LONG), clock)
+    calls_with_clock().0
+}
+
+/// The same, with the clock that they go by.
+pub(super) fn calls_with_clock() -> (Calls, Arc<TestClock>) {
+    let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)));
+    let calls = Calls::new(Caller::for_operator(plain_dialer()).within(LONG), Arc::<TestClock>::clone(&clock));
+    (calls, clock)
 }
 
 pub(super) fn ask(agent: &str, scope: Option<serde_json::Value>) -> Ask {

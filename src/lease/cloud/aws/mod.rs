@@ -8,15 +8,20 @@ mod xml;
 
 use std::time::SystemTime;
 
+use tokio::sync::watch;
+
 use super::calls::{Calls, Trouble, scope};
 use crate::config::{AwsBase, AwsConnection, AwsSource};
-use crate::lease::{Ask, Asked, Fetch, Fetched};
+use crate::lease::watched::Watched;
+use crate::lease::{Ask, Asked, Fetch, Fetched, Followed};
 use crate::model::{Fields, Secret};
 
 /// Gives keys of AWS.
 pub struct AwsFetch {
     source: AwsSource,
     calls: Calls,
+    /// The files of keys that last: nothing else tells that they were exchanged.
+    kept: Watched,
 }
 
 /// A key, and its end.
@@ -46,7 +51,15 @@ impl Keys {
 impl AwsFetch {
     /// Starts from the keys of this source.
     pub fn new(source: &AwsSource, calls: Calls) -> Self {
-        Self { source: source.clone(), calls }
+        let files = match &source.base {
+            AwsBase::Static { access_key_file, secret_key_file, session_token_file } => {
+                let both = [access_key_file, secret_key_file].into_iter();
+                both.chain(session_token_file).cloned().collect()
+            }
+            AwsBase::Profile { file, .. } => vec![file.clone()],
+            _ => Vec::new(),
+        };
+        Self { source: source.clone(), kept: Watched::new(files, calls.clock()), calls }
     }
 
     async fn keys(&self, place: &AwsConnection, ask: &Ask) -> Result<Keys, Trouble> {
@@ -83,6 +96,14 @@ impl Fetch for AwsFetch {
 
     fn narrows(&self) -> bool {
         true
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.kept.changes())
+    }
+
+    fn follow(&self) -> Followed<'_> {
+        Box::pin(self.kept.look())
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::config::AssumeRole;
 use crate::lease::cloud::for_tests::{
-    CANARY, LookAlike, Says, Seen, ask, calls, fails, field, life, object, private, says,
+    CANARY, LookAlike, Says, Seen, ask, calls, calls_with_clock, fails, field, life, object, private, says,
 };
 use crate::sign::verifier::verify;
 
@@ -298,4 +298,25 @@ fn a_scope_never_widens() {
     ] {
         assert_eq!(place.narrowed(object(&scope)).is_ok(), is_good, "{scope}");
     }
+}
+
+#[tokio::test]
+async fn kept_keys_that_are_exchanged_are_noticed() {
+    let kept = Kept::new();
+    let (calls, clock) = calls_with_clock();
+    let source = AwsSource { base: kept.base(), region: None, sts_url: None, ca_file: None };
+    let fetch = AwsFetch::new(&source, calls);
+    let moved = fetch.changes().unwrap();
+    private(kept.0.path(), "key", "exchanged");
+    let looking = async {
+        while *moved.borrow() == 0 {
+            clock.advance(Duration::from_secs(1));
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = fetch.follow() => {}
+        () = looking => {}
+    }
+    assert_eq!(field(&fetch.fetch(&plain(), &ask("bot", None)).await.unwrap(), "secret_key"), "exchanged");
 }
