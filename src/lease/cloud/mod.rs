@@ -12,6 +12,8 @@ mod google;
 mod reply;
 
 #[cfg(test)]
+mod conformance_tests;
+#[cfg(test)]
 mod for_tests;
 
 pub use self::aws::AwsFetch;
