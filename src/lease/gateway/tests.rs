@@ -13,6 +13,7 @@ use super::{GatewaySource, GatewayWire};
 use crate::config::{Dialect, GatewayConfig, GatewayConnection, GatewayContract, SourceAuth};
 use crate::dial::for_tests::{Does, LONG, Peer, plain_dialer};
 use crate::lease::source::Held;
+use crate::lease::suite::Case;
 use crate::lease::{Ask, LeaseSource, LendError, Loan};
 use crate::model::{ConnectionName, Host, HostPattern, Scope, Workspace};
 use crate::telemetry::TestClock;
@@ -302,6 +303,20 @@ async fn an_entry_that_says_the_contract_itself_is_given_the_token() {
         assert_eq!(loan.credentials.names().collect::<Vec<_>>(), ["token"]);
         assert_eq!(loan.credentials.get("token").unwrap().expose_str(), Some(value));
         assert!(loan.bindings.strategy_for(&Host::parse("api.github.com").unwrap()).is_some());
+    }
+}
+
+#[tokio::test]
+async fn both_do_what_every_source_does() {
+    for dialect in [Dialect::Gateway, Dialect::Broker] {
+        let kept = || token("canary-1", Some(3600));
+        let renewed = [refreshed(), token("canary-2", Some(3600))];
+        let answers = (0..5).map(|_| kept()).chain(renewed).collect();
+        let scene = Scene::new(dialect, answers).await;
+        Case { source: &scene.source, connection: "jira", host: "api.test", canaries: &["canary"] }.passes().await;
+        let key = || serves(json!({"strategy": {"type": "api_key"}, "credentials": {"api_key": "canary-k"}}));
+        let scene = Scene::new(dialect, (0..5).map(|_| key()).collect()).await;
+        Case { source: &scene.source, connection: "jira", host: "api.test", canaries: &["canary"] }.passes().await;
     }
 }
 
