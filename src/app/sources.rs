@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::remote::{RemoteError, dialer, gateway_source, remote_source};
-use crate::config::{Config, ConnectionAt, ConnectionConfig, Environment, SourceConfig, SourceKind, VaultSource};
+use crate::config::{
+    Config, ConnectionAt, ConnectionConfig, Environment, KubernetesSource, SourceConfig, SourceKind, VaultSource,
+};
 use crate::dial::Caller;
 use crate::lease::{
     AwsFetch, AzureFetch, Calls, CommandFetch, Configured, EnvironmentFetch, FileFetch, GithubAppFetch, GoogleFetch,
-    LeaseSource, NexusSource, Sources, VaultFetch,
+    KubernetesFetch, KubernetesServer, LeaseSource, NexusSource, Sources, VaultFetch,
 };
 use crate::model::{Bindings, ConnectionName};
 use crate::telemetry::Clock;
@@ -98,11 +100,37 @@ fn open(
             let fetch = CommandFetch::new(settings, opened.environment.clone(), Arc::clone(clock));
             Arc::new(Configured::new(name, fetch, there))
         }
+        SourceKind::Kubernetes(cluster) => self::kubernetes(config, source, cluster, clock)?,
         SourceKind::Vault(vault) => self::vault(config, source, vault, clock)?,
         SourceKind::GithubApp(_) | SourceKind::Aws(_) | SourceKind::Google(_) | SourceKind::Azure(_) => {
             return cloud(config, source, clock);
         }
     }))
+}
+
+fn kubernetes(
+    config: &Config,
+    source: &SourceConfig,
+    cluster: &KubernetesSource,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn LeaseSource>, RemoteError> {
+    let there = places(config, source, |at| match at {
+        ConnectionAt::Kubernetes(contract, there) => Some((contract, there)),
+        _ => None,
+    });
+    // A pod that mounts all it needs may be without the files of the API server.
+    let asked = there.iter().any(|(.., there)| there.asks());
+    let server = match cluster.api.as_ref().filter(|_| asked) {
+        Some(api) => {
+            let dialer = dialer(config, api.ca_file.as_deref())?;
+            Some(KubernetesServer::new(api, dialer, config.timeouts.lease))
+        }
+        None => None,
+    };
+    let connections = there.iter().map(|(.., there)| there);
+    let namespace = cluster.namespace.as_deref();
+    let fetch = KubernetesFetch::new(&source.name, server, namespace, connections, Arc::clone(clock));
+    Ok(Arc::new(Configured::new(&source.name, fetch, there)))
 }
 
 fn vault(

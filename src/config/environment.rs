@@ -83,6 +83,13 @@ impl Environment {
         Some(self.config_dir()?.join("policy.yaml")).filter(|file| file.exists())
     }
 
+    /// The API server of the cluster that this is a pod of.
+    pub(super) fn kubernetes_url(&self) -> Option<String> {
+        let text = |name: &str| self.0.get(&OsString::from(name))?.to_str().filter(|text| !text.is_empty());
+        let (host, port) = (text("KUBERNETES_SERVICE_HOST")?, text("KUBERNETES_SERVICE_PORT").unwrap_or("443"));
+        Some(if host.contains(':') { format!("https://[{host}]:{port}") } else { format!("https://{host}:{port}") })
+    }
+
     fn own(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
         let base = self.folder(variable).or_else(|| Some(self.home()?.join(below_home)))?;
         Some(base.join("nexus-sidecar"))

@@ -29,9 +29,10 @@ pub use sidecar::{
     ANONYMOUS, AccessConfig, AgentConfig, AgentsFrom, AuditConfig, AuditMode, AuthorityConfig, ClientConfig,
     ClientFiles, ClientName, CommandConnection, CommandOutput, CommandSource, Config, ConnectionAt, ConnectionConfig,
     Dialect, EnvironmentConnection, FileConnection, FileSource, GatewayConfig, GatewayConnection, GatewayContract,
-    IssuerConfig, KeysFrom, LeaseConfig, Limits, Listen, LogConfig, LogFormat, PasswordSource, PostgresConfig,
-    PostgresPlace, Rate, RemoteConfig, ScopeConfig, ServiceConfig, ServiceLimits, ServiceTls, SourceAuth, SourceConfig,
-    SourceKind, StoreConfig, Timeouts, UpstreamConfig, VaultAuth, VaultConnection, VaultSource,
+    IssuerConfig, KeysFrom, KubernetesApi, KubernetesConnection, KubernetesSource, LeaseConfig, Limits, Listen,
+    LogConfig, LogFormat, PasswordSource, PostgresConfig, PostgresPlace, Rate, RemoteConfig, ScopeConfig,
+    ServiceConfig, ServiceLimits, ServiceTls, SourceAuth, SourceConfig, SourceKind, StoreConfig, Timeouts,
+    UpstreamConfig, VaultAuth, VaultConnection, VaultSource,
 };
 pub use sidecar::{
     AssumeRole, AwsBase, AwsConnection, AwsSource, AzureConnection, AzureIdentity, AzureProof, AzureSource,

@@ -2,8 +2,10 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -142,6 +144,26 @@ impl Served {
 pub(crate) fn json_answer(status: u16, body: &serde_json::Value) -> Response<LongBody> {
     let body = http_body_util::Full::new(Bytes::from(body.to_string())).boxed_unsync();
     Response::builder().status(status).header("content-type", "application/json").body(body).unwrap()
+}
+
+/// A body that says what is sent to it, until the sender is gone.
+pub(crate) fn piped() -> (mpsc::UnboundedSender<Bytes>, LongBody) {
+    let (sender, pieces) = mpsc::unbounded_channel();
+    (sender, Piped(pieces).boxed_unsync())
+}
+
+struct Piped(mpsc::UnboundedReceiver<Bytes>);
+
+impl http_body::Body for Piped {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(http_body::Frame::data(piece))))
+    }
 }
 
 /// One head and as much as its `content-length` says.

@@ -26,8 +26,8 @@ pub use self::sources::{
     ClientFiles, CommandConnection, CommandOutput, CommandSource, ConnectionAt, ConnectionConfig, Dialect,
     EnvironmentConnection, FileConnection, FileSource, GatewayConfig, GatewayConnection, GatewayContract,
     GithubAppConnection, GithubAppSource, GoogleConnection, GoogleIdentity, GoogleSource, GoogleSubject, Installation,
-    RemoteConfig, SourceAuth, SourceConfig, SourceKind, SubjectFrom, VaultAuth, VaultConnection, VaultSource,
-    WorkloadIdentity,
+    KubernetesApi, KubernetesConnection, KubernetesSource, RemoteConfig, SourceAuth, SourceConfig, SourceKind,
+    SubjectFrom, VaultAuth, VaultConnection, VaultSource, WorkloadIdentity,
 };
 use super::KeySource;
 use crate::model::{ConnectionName, Host};

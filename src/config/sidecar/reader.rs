@@ -17,6 +17,11 @@ impl<'a> Reader<'a> {
         Self { findings, environment, base }
     }
 
+    /// The variables.
+    pub(super) fn environment(&self) -> &Environment {
+        self.environment
+    }
+
     /// A default that needs a home; a problem where there is none.
     pub(super) fn default_dir(&mut self, what: &str, dir: Option<PathBuf>) -> Option<PathBuf> {
         if dir.is_none() {

@@ -23,11 +23,11 @@ use self::leased::{Leased, Made};
 use self::session::{Doubt, Session, Sessions};
 use self::wire::Wire;
 use super::configured::{Fetch, Fetched};
+use super::failed::Failed;
 use super::source::Followed;
-use super::{Ask, Asked, LendError};
+use super::{Ask, Asked};
 use crate::config::{VaultConnection, VaultSource};
 use crate::dial::{Answer, Dialer};
-use crate::model::ConnectionName;
 use crate::telemetry::Clock;
 
 /// Between two looks at what has to be renewed.
@@ -42,34 +42,12 @@ pub struct VaultFetch {
     clock: Arc<dyn Clock>,
 }
 
-/// Why nothing came of a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Failed {
-    /// Nothing is there.
-    Missing,
-    /// Worth another try.
-    Unavailable(String),
-    /// Somebody has to do something.
-    Unusable(String),
-}
-
 /// What a read gave.
 enum Now {
     /// What is kept there.
     Kept(Fetched),
     /// What was made for us.
     Made(Made),
-}
-
-impl Failed {
-    fn of(self, name: &ConnectionName) -> LendError {
-        let name = name.clone();
-        match self {
-            Self::Missing => LendError::NotFound(name),
-            Self::Unavailable(why) => LendError::Unavailable { name, why },
-            Self::Unusable(why) => LendError::Unusable { name, why },
-        }
-    }
 }
 
 impl VaultFetch {

@@ -8,7 +8,8 @@ use super::for_tests::FakeVault;
 use super::*;
 use crate::config::VaultAuth;
 use crate::dial::for_tests::{Does, LONG, Peer, plain_dialer};
-use crate::model::{Host, Url, Workspace};
+use crate::lease::LendError;
+use crate::model::{ConnectionName, Host, Url, Workspace};
 use crate::telemetry::TestClock;
 
 mod leased;

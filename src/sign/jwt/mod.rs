@@ -146,6 +146,20 @@ impl Claims {
     }
 }
 
+/// When a token says that it ends (`exp`), in seconds since 1970, rounded down; `None` where it is no
+/// token, or has no end. Nothing of it is verified: it is for whoever holds a token of its own, and
+/// has to ask for another in time.
+pub fn claimed_end(token: &[u8]) -> Option<u64> {
+    let mut parts = token.split(|byte| *byte == b'.');
+    let (Some(_), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return None;
+    };
+    let claims = json::object(&URL_SAFE_NO_PAD.decode(claims).ok()?)?;
+    let end = claims.get("exp")?.as_f64().filter(|end| (0.0..LAST).contains(end))?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to the year 10000")]
+    Some(end as u64)
+}
+
 fn read_header(header: &Map<String, Value>) -> Result<(JwsAlgorithm, Option<String>), JwtError> {
     // `crit` names what must be understood, and nothing of it is; `b64` changes what is signed
     // (RFC 7797); `enc` and `zip` are of encrypted tokens.

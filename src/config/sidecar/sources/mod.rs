@@ -17,6 +17,7 @@ mod file;
 mod gateway;
 mod github_app;
 mod google;
+mod kubernetes;
 mod narrowed;
 mod vault;
 
@@ -33,6 +34,7 @@ pub use self::file::{FileConnection, FileSource};
 pub use self::gateway::{Dialect, GatewayConfig, GatewayConnection, GatewayContract};
 pub use self::github_app::{GithubAppConnection, GithubAppSource, Installation};
 pub use self::google::{GoogleConnection, GoogleIdentity, GoogleSource, GoogleSubject, SubjectFrom, WorkloadIdentity};
+pub use self::kubernetes::{KubernetesApi, KubernetesConnection, KubernetesSource};
 pub use self::vault::{VaultAuth, VaultConnection, VaultSource};
 use serde_json::{Map, Value};
 
@@ -74,6 +76,8 @@ pub enum SourceKind {
     Google(GoogleSource),
     /// Microsoft Entra ID.
     Azure(AzureSource),
+    /// A cluster's Secrets and tokens.
+    Kubernetes(KubernetesSource),
 }
 
 /// One of `connections:`
@@ -108,6 +112,8 @@ pub enum ConnectionAt {
     Google(Bindings, GoogleConnection),
     /// A token of Entra ID's.
     Azure(Bindings, AzureConnection),
+    /// A Secret or a token.
+    Kubernetes(Bindings, KubernetesConnection),
 }
 
 impl ConnectionAt {
@@ -124,8 +130,19 @@ impl ConnectionAt {
 }
 
 /// The keys by which a source says what it is.
-const KINDS: [&str; 10] =
-    ["embedded", "url", "file", "environment", "command", "vault", "github_app", "aws", "google", "azure"];
+const KINDS: [&str; 11] = [
+    "embedded",
+    "url",
+    "file",
+    "environment",
+    "command",
+    "vault",
+    "github_app",
+    "aws",
+    "google",
+    "azure",
+    "kubernetes",
+];
 
 impl SourceKind {
     /// Whether it knows connections by name, so that one without an entry can be looked up there.
@@ -144,6 +161,7 @@ impl SourceKind {
             Self::File(_) => Err("what is kept in files cannot be narrowed".to_owned()),
             Self::Environment => Err("what is kept in variables cannot be narrowed".to_owned()),
             Self::Command(_) => Err("a command is not told what a rule asks for".to_owned()),
+            Self::Kubernetes(_) => Err("a cluster narrows nothing: name a Secret or a token for it alone".to_owned()),
             Self::Vault(_) => Err("what Vault gives is as wide as its path: name a narrower path".to_owned()),
             Self::GithubApp(_) | Self::Aws(_) | Self::Google(_) | Self::Azure(_) => at.check_scope(scope),
         }
@@ -157,6 +175,7 @@ impl SourceKind {
             [("file", node)] => file::source(node, reader).map(Self::File),
             [("environment", node)] => environment::source(node, reader).map(|()| Self::Environment),
             [("command", node)] => command::source(node, reader).map(Self::Command),
+            [("kubernetes", node)] => kubernetes::source(node, reader).map(Self::Kubernetes),
             [("vault", node)] => vault::source(node, reader).map(Self::Vault),
             [("github_app", node)] => github_app::source(node, reader).map(Self::GithubApp),
             [("aws", node)] => aws::source(node, reader).map(Self::Aws),
@@ -206,6 +225,15 @@ impl SourceKind {
                 let (contract, there) = (contract?, there?);
                 contract::needs(&contract, there.output.names().into_iter(), fields.node(), reader);
                 Some(ConnectionAt::Command(contract, there))
+            }
+            Self::Kubernetes(source) => {
+                let (contract, there) =
+                    (contract::read(fields, reader), kubernetes::connection(source, fields, reader));
+                let (contract, there) = (contract?, there?);
+                if let Some(given) = there.gives() {
+                    contract::needs(&contract, given.iter(), fields.node(), reader);
+                }
+                Some(ConnectionAt::Kubernetes(contract, there))
             }
             Self::Vault(_) => {
                 let (contract, there) = (contract::read(fields, reader), vault::connection(fields, reader));
