@@ -10,7 +10,7 @@ use crate::config::{
 use crate::dial::Caller;
 use crate::lease::{
     AwsFetch, AzureFetch, Calls, CommandFetch, Configured, EnvironmentFetch, FileFetch, GithubAppFetch, GoogleFetch,
-    KubernetesFetch, KubernetesServer, LeaseSource, NexusSource, Sources, VaultFetch,
+    KubernetesFetch, KubernetesServer, LeaseSource, NexusSource, Sources, SpiffeFetch, VaultFetch,
 };
 use crate::model::{Bindings, ConnectionName};
 use crate::telemetry::Clock;
@@ -101,6 +101,13 @@ fn open(
             Arc::new(Configured::new(name, fetch, there))
         }
         SourceKind::Kubernetes(cluster) => self::kubernetes(config, source, cluster, clock)?,
+        SourceKind::Spiffe(agent) => {
+            let there = places(config, source, |at| match at {
+                ConnectionAt::Spiffe(contract, there) => Some((contract, there)),
+                _ => None,
+            });
+            Arc::new(Configured::new(name, SpiffeFetch::new(&agent.socket, config.timeouts.lease), there))
+        }
         SourceKind::Vault(vault) => self::vault(config, source, vault, clock)?,
         SourceKind::GithubApp(_) | SourceKind::Aws(_) | SourceKind::Google(_) | SourceKind::Azure(_) => {
             return cloud(config, source, clock);

@@ -31,8 +31,8 @@ pub use sidecar::{
     Dialect, EnvironmentConnection, FileConnection, FileSource, GatewayConfig, GatewayConnection, GatewayContract,
     IssuerConfig, KeysFrom, KubernetesApi, KubernetesConnection, KubernetesSource, LeaseConfig, Limits, Listen,
     LogConfig, LogFormat, PasswordSource, PostgresConfig, PostgresPlace, Rate, RemoteConfig, ScopeConfig,
-    ServiceConfig, ServiceLimits, ServiceTls, SourceAuth, SourceConfig, SourceKind, StoreConfig, Timeouts,
-    UpstreamConfig, VaultAuth, VaultConnection, VaultSource,
+    ServiceConfig, ServiceLimits, ServiceTls, SourceAuth, SourceConfig, SourceKind, SpiffeConnection, SpiffeSource,
+    StoreConfig, Timeouts, UpstreamConfig, VaultAuth, VaultConnection, VaultSource,
 };
 pub use sidecar::{
     AssumeRole, AwsBase, AwsConnection, AwsSource, AzureConnection, AzureIdentity, AzureProof, AzureSource,

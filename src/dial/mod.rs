@@ -14,6 +14,7 @@ mod database;
 mod error;
 #[cfg(test)]
 pub(crate) mod for_tests;
+mod grpc;
 mod names;
 mod probe;
 mod resolve;
@@ -37,6 +38,7 @@ pub use address::Kind;
 pub use call::{Answer, Call, CallError, Caller, Kept, Line, Streamed};
 pub use database::DatabaseStream;
 pub use error::{DialError, Stage};
+pub use grpc::{GrpcError, GrpcSocket, GrpcStream};
 pub use names::resolve_without_plugins;
 pub use probe::probe;
 pub use vetted::Vetted;

@@ -27,6 +27,7 @@ mod schedule;
 mod secret_json;
 mod source;
 mod sources;
+mod spiffe;
 #[cfg(test)]
 pub(crate) mod suite;
 mod vault;
@@ -46,6 +47,7 @@ pub use memory::{MemoryConnection, MemorySource};
 pub use nexus::{NexusSource, PolicyDocument, PolicyError};
 pub use source::{Ask, Asked, Borrowed, Followed, Heard, Held, LeaseSource, LendError, Loan};
 pub use sources::{Source, Sources};
+pub use spiffe::{SpiffeFetch, X509Svid, X509Svids};
 pub use vault::VaultFetch;
 
 pub use crate::model::Scope;

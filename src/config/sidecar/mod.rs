@@ -27,7 +27,7 @@ pub use self::sources::{
     EnvironmentConnection, FileConnection, FileSource, GatewayConfig, GatewayConnection, GatewayContract,
     GithubAppConnection, GithubAppSource, GoogleConnection, GoogleIdentity, GoogleSource, GoogleSubject, Installation,
     KubernetesApi, KubernetesConnection, KubernetesSource, RemoteConfig, SourceAuth, SourceConfig, SourceKind,
-    SubjectFrom, VaultAuth, VaultConnection, VaultSource, WorkloadIdentity,
+    SpiffeConnection, SpiffeSource, SubjectFrom, VaultAuth, VaultConnection, VaultSource, WorkloadIdentity,
 };
 use super::KeySource;
 use crate::model::{ConnectionName, Host};

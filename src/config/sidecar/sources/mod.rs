@@ -19,6 +19,7 @@ mod github_app;
 mod google;
 mod kubernetes;
 mod narrowed;
+mod spiffe;
 mod vault;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ pub use self::gateway::{Dialect, GatewayConfig, GatewayConnection, GatewayContra
 pub use self::github_app::{GithubAppConnection, GithubAppSource, Installation};
 pub use self::google::{GoogleConnection, GoogleIdentity, GoogleSource, GoogleSubject, SubjectFrom, WorkloadIdentity};
 pub use self::kubernetes::{KubernetesApi, KubernetesConnection, KubernetesSource};
+pub use self::spiffe::{SpiffeConnection, SpiffeSource};
 pub use self::vault::{VaultAuth, VaultConnection, VaultSource};
 use serde_json::{Map, Value};
 
@@ -78,6 +80,8 @@ pub enum SourceKind {
     Azure(AzureSource),
     /// A cluster's Secrets and tokens.
     Kubernetes(KubernetesSource),
+    /// An agent that says who this workload is.
+    Spiffe(SpiffeSource),
 }
 
 /// One of `connections:`
@@ -114,6 +118,8 @@ pub enum ConnectionAt {
     Azure(Bindings, AzureConnection),
     /// A Secret or a token.
     Kubernetes(Bindings, KubernetesConnection),
+    /// A token of this workload.
+    Spiffe(Bindings, SpiffeConnection),
 }
 
 impl ConnectionAt {
@@ -130,7 +136,7 @@ impl ConnectionAt {
 }
 
 /// The keys by which a source says what it is.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "embedded",
     "url",
     "file",
@@ -142,6 +148,7 @@ const KINDS: [&str; 11] = [
     "google",
     "azure",
     "kubernetes",
+    "spiffe",
 ];
 
 impl SourceKind {
@@ -162,6 +169,7 @@ impl SourceKind {
             Self::Environment => Err("what is kept in variables cannot be narrowed".to_owned()),
             Self::Command(_) => Err("a command is not told what a rule asks for".to_owned()),
             Self::Kubernetes(_) => Err("a cluster narrows nothing: name a Secret or a token for it alone".to_owned()),
+            Self::Spiffe(_) => Err("an agent gives tokens as wide as their audience: name it alone".to_owned()),
             Self::Vault(_) => Err("what Vault gives is as wide as its path: name a narrower path".to_owned()),
             Self::GithubApp(_) | Self::Aws(_) | Self::Google(_) | Self::Azure(_) => at.check_scope(scope),
         }
@@ -176,6 +184,7 @@ impl SourceKind {
             [("environment", node)] => environment::source(node, reader).map(|()| Self::Environment),
             [("command", node)] => command::source(node, reader).map(Self::Command),
             [("kubernetes", node)] => kubernetes::source(node, reader).map(Self::Kubernetes),
+            [("spiffe", node)] => spiffe::source(node, reader).map(Self::Spiffe),
             [("vault", node)] => vault::source(node, reader).map(Self::Vault),
             [("github_app", node)] => github_app::source(node, reader).map(Self::GithubApp),
             [("aws", node)] => aws::source(node, reader).map(Self::Aws),
@@ -234,6 +243,12 @@ impl SourceKind {
                     contract::needs(&contract, given.iter(), fields.node(), reader);
                 }
                 Some(ConnectionAt::Kubernetes(contract, there))
+            }
+            Self::Spiffe(_) => {
+                let (contract, there) = (contract::read(fields, reader), spiffe::connection(fields, reader));
+                let (contract, there) = (contract?, there?);
+                contract::needs(&contract, ["access_token".to_owned()].iter(), fields.node(), reader);
+                Some(ConnectionAt::Spiffe(contract, there))
             }
             Self::Vault(_) => {
                 let (contract, there) = (contract::read(fields, reader), vault::connection(fields, reader));
