@@ -136,7 +136,6 @@ const KNOWN: &[&str] = &[
     "connections.*.environment,",
     "connections.*.format",
     "connections.*.field",
-    "connections.*.folder",
     "connections.*.ttl",
     "connections.*.expires_at",
     "connections.*.expires_in",

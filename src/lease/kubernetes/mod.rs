@@ -1,8 +1,8 @@
-//! Borrows from Kubernetes: Secrets and tokens of service accounts, from the API server (`api`), or
-//! as a kubelet mounts them (`files`).
+//! Borrows from Kubernetes: Secrets and tokens of service accounts, from the API server (`api`), and
+//! the tokens that a kubelet mounts (`files`). Secrets that are mounted are files like others.
 //!
 //! A Secret that changed is noticed at once: the API server is watched for its metadata alone
-//! (`watching`), and a mounted folder is looked at every second. Nothing that the API server says is
+//! (`watching`), and a mounted token is looked at every second. Nothing that the API server says is
 //! quoted in an error.
 
 mod api;
@@ -58,7 +58,8 @@ impl KubernetesFetch {
                 KubernetesConnection::Secret { namespace, name, .. } => {
                     watched.insert((namespace.clone(), name.clone()));
                 }
-                other => mounted.extend(files::looked_at(other)),
+                KubernetesConnection::TokenFile(file) => mounted.push(file.clone()),
+                KubernetesConnection::Token { .. } => {}
             }
         }
         Self {
@@ -82,9 +83,9 @@ impl KubernetesFetch {
             KubernetesConnection::Token { namespace, service_account, audiences, expires_in } => {
                 server()?.token(&self.namespace(namespace)?, service_account, audiences, *expires_in).await
             }
-            KubernetesConnection::Folder { .. } | KubernetesConnection::TokenFile(_) => {
-                let place = place.clone();
-                let read = tokio::task::spawn_blocking(move || files::read(&place)).await;
+            KubernetesConnection::TokenFile(file) => {
+                let file = file.clone();
+                let read = tokio::task::spawn_blocking(move || files::token(&file)).await;
                 read.map_err(|error| Failed::Unavailable(error.to_string()))?
             }
         }

@@ -9,8 +9,9 @@ use super::for_tests::FakeCluster;
 use super::*;
 use crate::config::KubernetesApi;
 use crate::dial::for_tests::{Does, LONG, Peer, plain_dialer};
-use crate::lease::{Ask, LendError};
-use crate::model::{ConnectionName, Host, Url, Workspace};
+use crate::lease::suite::Case;
+use crate::lease::{Ask, Configured, LendError};
+use crate::model::{Binding, Bindings, ConnectionName, Host, HostPattern, Strategy, Url, Workspace};
 use crate::sign::jwt::claimed_end;
 use crate::telemetry::{SystemClock, TestClock};
 
@@ -195,41 +196,39 @@ async fn a_watch_that_ended_goes_on_and_one_that_is_too_old_lists_again() {
 }
 
 #[tokio::test]
-async fn a_mounted_secret_is_read_from_one_volume_and_followed() {
+async fn a_mounted_token_that_was_exchanged_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
-    let write = |volume: &str, token: &str| {
-        let volume = folder.path().join(volume);
-        fs::create_dir(&volume).unwrap();
-        fs::write(volume.join("token"), token).unwrap();
-        fs::write(volume.join("tls.key"), "two\nlines\n").unwrap();
+    let volume = |name: &str| {
+        fs::create_dir(folder.path().join(name)).unwrap();
+        fs::write(folder.path().join(name).join("token"), "canary").unwrap();
+        let link = folder.path().join("..data_tmp");
+        symlink(name, &link).unwrap();
+        fs::rename(link, folder.path().join("..data")).unwrap();
     };
-    write("..2026_01", "canary-1\n");
-    symlink("..2026_01", folder.path().join("..data")).unwrap();
-    symlink("..data/token", folder.path().join("token")).unwrap();
-    let place = |keys: &[(&str, &str)]| KubernetesConnection::Folder {
-        folder: folder.path().to_owned(),
-        fields: (!keys.is_empty()).then(|| keys.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()),
-    };
-    let (all, named) = (place(&[]), place(&[("access_token", "token")]));
+    volume("..2026_01");
+    let place = KubernetesConnection::TokenFile(folder.path().join("..data/token"));
     let clock = Arc::new(TestClock::at(SystemTime::UNIX_EPOCH));
-    let fetch = KubernetesFetch::new("k", None, None, [&all].into_iter(), clock.clone());
-    assert_eq!(fetched(&fetch, &all).await.unwrap().fields.names().collect::<Vec<_>>(), ["token"]);
-    assert_eq!(token_of(&fetched(&fetch, &named).await.unwrap()), "canary-1");
+    let fetch = KubernetesFetch::new("k", None, None, [&place].into_iter(), clock.clone());
     let mut changes = fetch.changes().unwrap();
-    write("..2026_02", "canary-2\n");
-    symlink("..2026_02", folder.path().join("..data_tmp")).unwrap();
-    fs::rename(folder.path().join("..data_tmp"), folder.path().join("..data")).unwrap();
+    volume("..2026_02");
     tokio::select! {
         () = fetch.follow() => {}
         changed = changes.changed() => changed.unwrap(),
         () = async { loop { clock.advance(LOOK); tokio::task::yield_now().await } } => {}
     }
-    assert_eq!(token_of(&fetched(&fetch, &named).await.unwrap()), "canary-2");
-    let error = told(fetched(&fetch, &place(&[("access_token", "tls.key")])).await);
-    assert!(error.starts_with("unusable") && error.contains("more than one line"), "{error}");
-    let nowhere = KubernetesConnection::Folder { folder: "/nowhere".into(), fields: None };
-    assert!(told(fetched(&fetch, &nowhere).await).contains("cannot read /nowhere"));
     assert!(told(fetched(&fetch, &secret("jira")).await).contains("no API server"));
+}
+
+#[tokio::test]
+async fn it_does_what_every_source_does() {
+    let bench = bench(&[]).await;
+    bench.cluster.state().put("jira", json!({"token": "Y2FuYXJ5LTE="}));
+    let hosts = vec![HostPattern::parse("api.test").unwrap()];
+    let contract = Bindings::new(vec![Binding { hosts, strategy: Strategy::OAuth2 }], false).unwrap();
+    let name = ConnectionName::parse("jira").unwrap();
+    let Ok(fetch) = Arc::try_unwrap(bench.fetch) else { panic!("it is held elsewhere") };
+    let source = Configured::new("k", fetch, [(name, contract, secret("jira"))]);
+    Case { source: &source, connection: "jira", host: "api.test", canaries: &["canary"] }.passes().await;
 }
 
 #[tokio::test]

@@ -23,8 +23,9 @@ use tokio::net::UnixListener;
 use super::*;
 use crate::config::SpiffeConnection;
 use crate::dial::for_tests::LONG;
-use crate::lease::{Ask, Fetch, Fetched, LendError};
-use crate::model::{ConnectionName, Host, Workspace};
+use crate::lease::suite::Case;
+use crate::lease::{Ask, Configured, Fetch, Fetched, LendError};
+use crate::model::{Binding, Bindings, ConnectionName, Host, HostPattern, Strategy, Workspace};
 use crate::telemetry::SystemClock;
 
 /// What the agent does about one call.
@@ -260,4 +261,15 @@ async fn an_identity_is_kept_current_and_dropped_when_it_is_taken_away() {
     assert!(seen.contains(&String::new()) || seen.len() < 5, "{seen:?}");
     assert!(agent.heard().iter().all(|(path, message)| path == X509 && *message == framed(b"")));
     follower.abort();
+}
+
+#[tokio::test]
+async fn it_does_what_every_source_does() {
+    let answer = || Does::Send(vec![framed(&jwt("spiffe://t/a", &token(1_800_000_000)))], 0);
+    let agent = FakeAgent::start((0..8).map(|_| answer()).collect());
+    let hosts = vec![HostPattern::parse("api.test").unwrap()];
+    let contract = Bindings::new(vec![Binding { hosts, strategy: Strategy::OAuth2 }], false).unwrap();
+    let name = ConnectionName::parse("api").unwrap();
+    let source = Configured::new("s", SpiffeFetch::new(&agent.socket, LONG), [(name, contract, place(None))]);
+    Case { source: &source, connection: "api", host: "api.test", canaries: &["canary"] }.passes().await;
 }

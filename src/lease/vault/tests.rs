@@ -8,8 +8,9 @@ use super::for_tests::FakeVault;
 use super::*;
 use crate::config::VaultAuth;
 use crate::dial::for_tests::{Does, LONG, Peer, plain_dialer};
-use crate::lease::LendError;
-use crate::model::{ConnectionName, Host, Url, Workspace};
+use crate::lease::suite::Case;
+use crate::lease::{Configured, LendError};
+use crate::model::{Binding, Bindings, ConnectionName, Host, HostPattern, Strategy, Url, Workspace};
 use crate::telemetry::TestClock;
 
 mod leased;
@@ -209,4 +210,19 @@ async fn what_is_no_answer_is_told_without_a_word_of_it() {
     let peer = Peer::start(vec![vec![answer(login), answer("{}")]]).await;
     let fetch = source(peer.url("/base/"), approle(&folder), &clock);
     assert!(fetch.fetch(&at("kv/jira"), &ask()).await.unwrap().fields.is_empty());
+}
+
+#[tokio::test]
+async fn it_does_what_every_source_does() {
+    let basic = Strategy::from_json(&json!({"type": "basic_auth"})).unwrap();
+    let database = VaultConnection { fields: None, ..at("database/creds/app") };
+    for (place, strategy) in [(at("secret/data/jira"), Strategy::OAuth2), (database, basic)] {
+        let bench = bench().await;
+        let hosts = vec![HostPattern::parse("api.test").unwrap()];
+        let contract = Bindings::new(vec![Binding { hosts, strategy }], false).unwrap();
+        let name = ConnectionName::parse("jira").unwrap();
+        let Ok(fetch) = Arc::try_unwrap(bench.fetch) else { panic!("it is held elsewhere") };
+        let source = Configured::new("v", fetch, [(name, contract, place)]);
+        Case { source: &source, connection: "jira", host: "api.test", canaries: &["canary"] }.passes().await;
+    }
 }

@@ -58,13 +58,6 @@ pub enum KubernetesConnection {
         /// How long it is to live.
         expires_in: Duration,
     },
-    /// A mounted Secret: a folder, each file of which is a field.
-    Folder {
-        /// Where it is mounted.
-        folder: PathBuf,
-        /// By the strategy's name of a field, its file there.
-        fields: Option<BTreeMap<String, String>>,
-    },
     /// A projected token: the field `access_token`.
     TokenFile(PathBuf),
 }
@@ -78,9 +71,7 @@ impl KubernetesConnection {
     /// The fields that it gives, as far as is known before it is asked.
     pub(super) fn gives(&self) -> Option<Vec<String>> {
         match self {
-            Self::Secret { fields, .. } | Self::Folder { fields, .. } => {
-                fields.as_ref().map(|fields| fields.keys().cloned().collect())
-            }
+            Self::Secret { fields, .. } => fields.as_ref().map(|fields| fields.keys().cloned().collect()),
             Self::Token { .. } | Self::TokenFile(_) => Some(vec!["access_token".to_owned()]),
         }
     }
@@ -110,10 +101,10 @@ pub(super) fn connection(
     fields: &mut Fields<'_>,
     reader: &mut Reader<'_>,
 ) -> Option<KubernetesConnection> {
-    let said = ["secret", "service_account", "folder", "token_file"];
+    let said = ["secret", "service_account", "token_file"];
     let said: Vec<_> = said.into_iter().filter_map(|key| Some((key, fields.get(key)?))).collect();
     let [(key, node)] = said[..] else {
-        let why = "one of `secret`, `service_account`, `folder` and `token_file` says what it is there";
+        let why = "one of `secret`, `service_account` and `token_file` says what it is there";
         reader.findings.with(fields.node(), why);
         return None;
     };
@@ -124,10 +115,6 @@ pub(super) fn connection(
             name.map(|name| KubernetesConnection::Secret { namespace, name, fields: keys })
         }
         "service_account" => token(node, fields, reader),
-        "folder" => {
-            let keys = fields.get("fields").map(|node| renamed(node, reader));
-            reader.path(node).map(|folder| KubernetesConnection::Folder { folder, fields: keys })
-        }
         _ => reader.path(node).map(KubernetesConnection::TokenFile),
     };
     if source.api.is_none() && matches!(key, "secret" | "service_account") {
@@ -192,7 +179,6 @@ sources: { k: { kubernetes: { namespace: apps } } }
 connections:
   a: { source: k, hosts: [a.test], strategy: oauth2, secret: jira, fields: { access_token: token } }
   b: { source: k, hosts: [a.test], strategy: oauth2, service_account: bot, audiences: [api], expires_in: 20m }
-  c: { source: k, hosts: [a.test], strategy: oauth2, folder: /run/jira }
   d: { source: k, hosts: [a.test], strategy: oauth2, token_file: /run/token }
 ";
 
@@ -209,7 +195,7 @@ connections:
         };
         assert!(matches!(of("a"), KubernetesConnection::Secret { namespace: None, name, .. } if name == "jira"));
         assert!(matches!(of("b"), KubernetesConnection::Token { expires_in, .. } if expires_in.as_secs() == 1200));
-        assert!(matches!(of("c"), KubernetesConnection::Folder { fields: None, .. }) && !of("c").asks());
+        assert!(of("a").asks() && of("b").asks() && !of("d").asks());
         assert_eq!(of("d"), KubernetesConnection::TokenFile("/run/token".into()));
     }
 
@@ -235,12 +221,12 @@ connections:
             ("namespace: apps", "namespace: Apps", ":2:42:", "no name of Kubernetes"),
             ("namespace: apps", "url: http://k.test", ":2:36:", "over http"),
             ("secret: jira", "secret: a/b", ":4:62:", "no name of Kubernetes"),
-            ("secret: jira", "secret: jira, folder: /x", ":4:6:", "says what it is there"),
+            ("secret: jira", "secret: jira, token_file: /x", ":4:6:", "says what it is there"),
             ("secret: jira, ", "", ":4:6:", "says what it is there"),
             ("{ access_token: token }", "{ token: token }", ":4:6:", "needs the field access_token"),
             ("audiences: [api], ", "", ":5:6:", "`audiences` is missing"),
             ("20m", "5m", ":5:", "no token for less than 10m"),
-            ("folder: /run/jira", "folder: /run/jira, audiences: [x]", ":6:", "unknown key `audiences`"),
+            ("token_file: /run/token", "token_file: /t, audiences: [x]", ":6:", "unknown key `audiences`"),
         ] {
             let problems = load(&WHOLE.replacen(what, instead, 1), POD).unwrap_err().to_string();
             assert!(problems.contains(want) && problems.contains(place), "{instead}: {problems}");
