@@ -1,4 +1,5 @@
-//! The Authority, measured: what a lease call costs, and how soon a revocation is everywhere.
+//! The Authority and what borrows from it, measured: what a lease call costs, what it costs to keep
+//! leases fresh and to look at one, and how soon a revocation is everywhere.
 //!
 //! The release binary runs as `authority serve` over TLS, and as the sidecars that borrow from it;
 //! load, agents and their destination stand in this process. Every answer is checked. Nothing here
@@ -6,7 +7,7 @@
 //! `target/bench/authority.json`.
 //!
 //! `cargo bench --bench authority`; behind `--`, `--short` takes seconds in place of minutes, and
-//! `lend` or `revoke` leaves the other out.
+//! `lend`, `renew` or `revoke` leaves the others out.
 
 mod client;
 #[path = "../macro/cpu.rs"]
@@ -14,6 +15,7 @@ mod client;
 mod cpu;
 mod lend;
 mod origin;
+mod renew;
 mod revoke;
 mod serve;
 #[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "shared with the integration tests")]
@@ -45,14 +47,20 @@ fn main() -> Result<(), Failure> {
         return Ok(());
     }
     let given = |word: &str| std::env::args().any(|argument| argument == word);
-    let (short, lend_too, revoke_too) = (given("--short"), !given("revoke"), !given("lend"));
+    let one = ["lend", "renew", "revoke"].into_iter().find(|word| given(word));
+    let short = given("--short");
+    let wanted = |word| one.is_none_or(|one| one == word);
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
     let mut report = serde_json::Map::new();
-    if revoke_too {
+    if wanted("revoke") {
         report.insert("revoke".into(), runtime()?.block_on(revoke::measure(short))?);
     }
-    if lend_too {
-        let pinned = std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1) && cpu::pin(None, LOAD);
+    let two = std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1);
+    let pinned = (wanted("renew") || wanted("lend")) && two && cpu::pin(None, LOAD);
+    if wanted("renew") {
+        report.insert("renew".into(), json!(runtime()?.block_on(renew::measure(short, pinned))?));
+    }
+    if wanted("lend") {
         let mut figures = Vec::new();
         for kind in Kind::ALL {
             figures.push(runtime()?.block_on(lend::measure(kind, short, pinned))?);
