@@ -17,6 +17,8 @@ const PROBE: Duration = Duration::from_secs(30);
 pub(super) struct Breaker {
     state: State,
     pauses: Backoff,
+    /// Whose questions had no answer since the last one: one, and whether there were others.
+    failing: Option<(u64, bool)>,
 }
 
 #[derive(Debug)]
@@ -35,12 +37,12 @@ impl Default for State {
 impl Breaker {
     /// Lets a question through, or says how long there is no use in asking.
     pub(super) fn admit(&mut self, now: Duration) -> Result<(), Duration> {
-        match self.state {
-            State::Closed { .. } => Ok(()),
-            State::Open { until } if now < until => Err(until - now),
-            State::HalfOpen { since } if now < since + PROBE => Err(SHORTEST),
-            State::Open { .. } | State::HalfOpen { .. } => {
-                self.state = State::HalfOpen { since: now };
+        match self.wait(now) {
+            Some(left) => Err(left),
+            None => {
+                if !matches!(self.state, State::Closed { .. }) {
+                    self.state = State::HalfOpen { since: now };
+                }
                 Ok(())
             }
         }
@@ -50,6 +52,21 @@ impl Breaker {
     pub(super) fn answered(&mut self) {
         self.state = State::default();
         self.pauses.reset();
+        self.failing = None;
+    }
+
+    /// It did not answer one of those who ask: it is not it as long as it is only that one.
+    pub(super) fn failed_for(&mut self, asker: u64, now: Duration) {
+        let several = match self.failing {
+            None => false,
+            Some((first, several)) => several || first != asker,
+        };
+        let first = self.failing.map_or(asker, |(first, _)| first);
+        self.failing = Some((first, several));
+        let probed = matches!(self.state, State::HalfOpen { .. });
+        if several || probed {
+            self.failed(now);
+        }
     }
 
     /// It did not answer.
@@ -67,11 +84,16 @@ impl Breaker {
         self.state = State::Closed { failures };
     }
 
+    /// Whether nothing failed since the last answer.
+    pub(super) fn is_blank(&self) -> bool {
+        matches!(self.state, State::Closed { failures: 0 })
+    }
+
     /// How long there is no use in asking, if there is none now.
     pub(super) fn wait(&self, now: Duration) -> Option<Duration> {
         match self.state {
             State::Open { until } => until.checked_sub(now).filter(|left| !left.is_zero()),
-            State::HalfOpen { .. } => Some(SHORTEST),
+            State::HalfOpen { since } => (now < since + PROBE).then_some(SHORTEST),
             State::Closed { .. } => None,
         }
     }
@@ -114,6 +136,15 @@ mod tests {
         assert!(breaker.admit(then + left).is_ok());
         breaker.answered();
         assert_eq!((breaker.word(), breaker.admit(then + left)), ("closed", Ok(())));
+    }
+
+    #[test]
+    fn one_that_fails_alone_is_not_the_sources_silence() {
+        let mut breaker = Breaker::default();
+        (0..100).for_each(|_| breaker.failed_for(1, at(0)));
+        assert_eq!(breaker.word(), "closed");
+        (2..5).for_each(|asker| breaker.failed_for(asker, at(0)));
+        assert_eq!(breaker.word(), "open");
     }
 
     #[test]

@@ -8,12 +8,15 @@ const LEAST: Duration = Duration::from_secs(5);
 /// The longest.
 const MOST: Duration = Duration::from_secs(300);
 
+/// What ends at a fixed moment, and is given again until then, is asked for no more often than this.
+const SOONEST: Duration = Duration::from_secs(1);
+
 /// How long after it was lent a lease with `life` left is renewed: a fifth of its life ahead of its
 /// end, give or take a quarter of that by `share` (from 0 to 1), from 5 s to 5 min; of a life that
 /// is shorter than that, half.
 pub(super) fn renewed_after(life: Duration, share: f64) -> Duration {
     let ahead = (life / 5).mul_f64(0.75 + share.clamp(0.0, 1.0) / 2.0).clamp(LEAST, MOST).min(life / 2);
-    life.saturating_sub(ahead)
+    life.saturating_sub(ahead).max(SOONEST.min(life))
 }
 
 #[cfg(test)]

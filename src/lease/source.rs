@@ -266,6 +266,11 @@ pub enum LendError {
 }
 
 impl LendError {
+    /// Whether it says of the connection itself that nothing of it is lent any more.
+    pub(super) fn ends_lease(&self) -> bool {
+        !self.is_passing() && !matches!(self, Self::Unusable { .. } | Self::Unbound { .. })
+    }
+
     /// Whether what is held may go on being used, and asking again may help: the source said
     /// nothing about the connection itself.
     pub(super) fn is_passing(&self) -> bool {

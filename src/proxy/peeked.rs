@@ -27,7 +27,7 @@ impl Peeked {
     }
 
     /// Reads ahead, to its end or 64 KiB, and tells whether one of these words stands there. What was
-    /// read is put back. A piece that does not come in `patience` is not waited for.
+    /// read is put back. What does not come in `patience` is not waited for.
     pub(super) async fn holds(&mut self, words: &[&str], patience: Duration) -> bool {
         self.read_ahead(patience).await;
         let text: Vec<u8> = self.ahead.iter().filter_map(Frame::data_ref).flatten().copied().collect();
@@ -41,18 +41,26 @@ impl Peeked {
         self.rest.is_end_stream() && self.broken.is_none()
     }
 
+    /// What was read when the time is over is kept: nothing of it is lost.
     async fn read_ahead(&mut self, patience: Duration) {
-        let mut length = 0;
-        while length < MOST && self.broken.is_none() && !self.rest.is_end_stream() {
-            match tokio::time::timeout(patience, self.rest.frame()).await {
-                Err(_) | Ok(None) => return,
-                Ok(Some(Err(error))) => self.broken = Some(error),
-                Ok(Some(Ok(frame))) => {
-                    length += frame.data_ref().map_or(0, Bytes::len);
-                    self.ahead.push_back(frame);
+        let reading = async {
+            let mut length = 0;
+            while length < MOST && !self.rest.is_end_stream() {
+                match self.rest.frame().await {
+                    None => return,
+                    Some(Err(error)) => {
+                        self.broken = Some(error);
+                        return;
+                    }
+                    Some(Ok(frame)) => {
+                        // An empty piece takes room, too.
+                        length += frame.data_ref().map_or(1, |data| data.len().max(1));
+                        self.ahead.push_back(frame);
+                    }
                 }
             }
-        }
+        };
+        let _ = tokio::time::timeout(patience, reading).await;
     }
 }
 

@@ -110,7 +110,7 @@ impl Copy {
             (kept.pieces, kept.given_up) = (Vec::new(), true);
             return;
         };
-        if !kept.given_up {
+        if !kept.given_up && !data.is_empty() {
             kept.length += data.len();
             kept.pieces.push(data.clone());
         }

@@ -114,19 +114,30 @@ impl Inner {
                 self.flight(key, slot, host, Some(refused.version))
             };
             let knows = flight.refused == Some(refused.version);
-            let answer = flight.answer().await;
-            if let Some(held) = slot.last() {
-                held.shunned.store(false, Ordering::Relaxed);
-            }
-            match answer {
-                Ok(shared) if shared.version != refused.version => return Ok(shared),
+            match flight.answer().await {
+                // Another connection of that name is nobody's other credentials.
+                Ok(shared) if shared.id != refused.id => return Err(Blame::Credential),
+                Ok(shared) if shared.version != refused.version => {
+                    if self.holds(key, &shared) {
+                        return Ok(shared);
+                    }
+                    // Something happened since it was read: what is so now is asked for.
+                    let now = self.wait(key.clone(), host.clone()).await.map_err(|_| Blame::Credential)?;
+                    let other = now.id == refused.id && now.version != refused.version;
+                    return if other { Ok(now) } else { Err(Blame::Credential) };
+                }
                 Ok(shared) if knows => {
                     // Its source has no others.
                     slot.judge(shared.version, now);
                     return Err(Blame::Credential);
                 }
                 Ok(_) => {}
-                Err(_) => return Err(Blame::Credential),
+                Err(error) => {
+                    if knows && error.is_passing() {
+                        slot.judge(refused.version, now);
+                    }
+                    return Err(Blame::Credential);
+                }
             }
         }
         Err(Blame::Credential)

@@ -58,10 +58,9 @@ impl Keeper {
     async fn keep(mut self, clock: Arc<dyn Clock>) {
         loop {
             match self.step(&*clock).await {
-                Step::Wait(time) => clock.sleep(time).await,
-                Step::Unwanted(left) => tokio::select! {
+                Step::Wait(time) | Step::Unwanted(time) => tokio::select! {
                     () = self.slot.wanted() => {}
-                    () = clock.sleep(left) => {}
+                    () = clock.sleep(time) => {}
                 },
                 Step::End => return,
             }
@@ -92,8 +91,8 @@ impl Keeper {
                 Step::Wait(Duration::ZERO)
             }
             // What is held serves to its end; whoever waits for it meanwhile asks too.
-            Err(error) if error.is_passing() => {
-                self.slot.mark_used();
+            Err(error) if !error.ends_lease() => {
+                self.slot.still_wanted();
                 self.renewing = Some((lease, clock.boot() + self.backoff.next().max(Duration::from_millis(50))));
                 Step::Wait(Duration::ZERO)
             }
@@ -110,7 +109,7 @@ impl Keeper {
         state.kept = false;
         self.slot.forget();
         drop(state);
-        inner.slots.remove_if(&self.key, |_, slot| !slot.is_busy() && slot.last().is_none());
+        inner.slots.remove_if(&self.key, |_, slot| slot.last().is_none() && slot.state().is_blank());
         Step::End
     }
 }

@@ -31,9 +31,6 @@ use crate::model::{ConnectionName, Host, Refusal, Scope};
 use crate::policy::{Grant, Verdict};
 use crate::telemetry::Clock;
 
-/// How often what changed while it was asked for is asked for again.
-const ASKED_AGAIN: u32 = 2;
-
 /// Borrows for every request, and renews what is borrowed. A clone is another handle on the same.
 #[derive(Clone)]
 pub struct Leases {
@@ -94,7 +91,7 @@ impl Leases {
         let (agent, host) = (terms.agent().name(), terms.destination().host());
         match self.borrow_for(agent, grant.connection(), grant.scope(), host).await {
             Ok(shared) => Lease::of(grant.clone(), shared),
-            Err(error) => Err(self.inner.refusal(grant.connection(), error)),
+            Err(error) => Err(self.inner.refusal(agent, grant.connection(), grant.scope(), error)),
         }
     }
 
@@ -122,16 +119,20 @@ impl Leases {
     pub async fn still_lent(&self, agent: &Arc<str>, name: &ConnectionName, id: &str) -> bool {
         let inner = &self.inner;
         inner.sweep();
-        let Some((_, source, there)) = inner.sources.route(name) else { return false };
-        let there = tokio::select! {
-            there = source.lender.still_lends(agent, there, id) => there,
+        let Some((index, source, there)) = inner.sources.route(name) else { return false };
+        let still = tokio::select! {
+            still = source.lender.still_lends(agent, there, id) => still,
             () = inner.bounds.clock.sleep(inner.timeout) => return true,
         };
-        match there {
-            Ok(there) => there,
+        let still = match still {
+            Ok(still) => still,
             Err(LendError::NotFound(_) | LendError::Revoked(_)) => false,
             Err(_) => true,
+        };
+        if !still {
+            inner.forget(index, agent, there, id);
         }
+        still
     }
 
     /// Tells whether nothing was heard of since that may have changed what was lent.
@@ -202,16 +203,21 @@ impl Inner {
         let unavailable = |why: String| LendError::Unavailable { name: key.connection.clone(), why };
         let slot = self.slot(&key);
         let waiting = async {
-            for _ in 0..=ASKED_AGAIN {
+            loop {
                 if let Some(shared) = self.fresh(&key, &slot) {
                     return Ok(shared);
                 }
-                let shared = self.flight(&key, &slot, &host, None).answer().await?;
-                if self.holds(&key, &shared) {
-                    return Ok(shared);
+                match self.flight(&key, &slot, &host, None).answer().await {
+                    Ok(shared) if self.holds(&key, &shared) => return Ok(shared),
+                    // It changed while it was asked for.
+                    Ok(_) => {}
+                    // That was about the host of who asked first.
+                    Err(LendError::Unbound { host: of, .. }) if of != host => {}
+                    // What is held may be good again: a renewal came to nothing.
+                    Err(error) if !error.ends_lease() => return self.fresh(&key, &slot).ok_or(error),
+                    Err(error) => return Err(error),
                 }
             }
-            Err(unavailable("it changes faster than it can be asked for".to_owned()))
         };
         tokio::select! {
             answer = waiting => answer,
@@ -226,29 +232,52 @@ impl Inner {
         Arc::clone(&self.slots.entry(key.clone()).or_default())
     }
 
-    /// Forgets, and thereby wipes, what is dead or may have changed.
+    /// Forgets, and thereby wipes, what is dead or gone.
     fn sweep(&self) {
         self.slots.retain(|key, slot| {
-            let lives = slot.held().is_some_and(|shared| self.holds(key, &shared));
-            if !lives {
+            let Some(held) = slot.last() else { return !slot.state().is_blank() };
+            let lender = self.sources.number(key.source).map(|source| &source.lender);
+            let gone = lender.is_none_or(|lender| lender.is_gone(&key.agent, &key.connection, &held.id));
+            // What may only have changed is asked about when it is wanted: until then it tells since
+            // when its version is here, and what was judged of it.
+            if gone || !held.deadline.is_ahead() {
                 slot.forget();
             }
-            lives || slot.is_busy()
+            !gone
         });
     }
 
-    /// A refusal for the agent: when to ask again, or where a person mends it.
-    fn refusal(&self, name: &ConnectionName, error: LendError) -> Refusal {
-        let Some((index, source, there)) = self.sources.route(name) else { return Refusal::from(error) };
+    /// Forgets what an agent was lent of a connection that it has no longer.
+    fn forget(&self, source: usize, agent: &str, connection: &ConnectionName, id: &str) {
+        self.slots.retain(|key, slot| {
+            let asked = key.source == source && *key.agent == *agent && key.connection == *connection;
+            let gone = asked && slot.last().is_some_and(|held| *held.id == *id);
+            if gone {
+                slot.forget();
+            }
+            !gone
+        });
+    }
+
+    /// How long there is no use in asking again.
+    fn pause(&self, key: &Key) -> Duration {
         let now = self.bounds.clock.boot();
+        let own = self.slots.get(key).and_then(|slot| slot.state().breaker.wait(now));
+        let side = self.sides.get(key.source);
+        let of_source = side.and_then(|side| side.breaker.lock().unwrap_or_else(PoisonError::into_inner).wait(now));
+        own.max(of_source).unwrap_or_default()
+    }
+
+    /// A refusal for the agent: when to ask again, or where a person mends it.
+    fn refusal(&self, agent: &Arc<str>, name: &ConnectionName, scope: Option<&Scope>, error: LendError) -> Refusal {
+        let Ok(key) = self.key(agent, name, scope) else { return Refusal::from(error) };
         match &error {
             LendError::Unavailable { .. } | LendError::Later { .. } => {
-                let side = self.sides.get(index);
-                let wait = side.and_then(|side| side.breaker.lock().unwrap_or_else(PoisonError::into_inner).wait(now));
-                Refusal::from(error).with_retry_after(wait.unwrap_or_default())
+                Refusal::from(error).with_retry_after(self.pause(&key))
             }
             LendError::Attention(_) | LendError::Revoked(_) | LendError::Expired(_) | LendError::NotReady(_) => {
-                match source.lender.reconnect_page(there) {
+                let source = self.sources.number(key.source);
+                match source.and_then(|source| source.lender.reconnect_page(&key.connection)) {
                     Some(page) => {
                         tracing::warn!(connection = %name, page, why = error.word(), "a person has to reconnect it");
                         Refusal::from(error).with_page(page)

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -6,11 +6,13 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
 
 use crate::lease::LendError;
+use crate::lease::breaker::Breaker;
 use crate::lease::lent::Shared;
 
 /// What is held for one question, and the one time that it is being asked.
-#[derive(Default)]
 pub(super) struct Slot {
+    /// Tells it from all others of this process.
+    pub(super) number: u64,
     current: ArcSwapOption<Shared>,
     /// Whether somebody wanted it since it was lent last.
     used: AtomicBool,
@@ -31,6 +33,8 @@ pub(super) struct State {
     pub(super) judged: Option<u64>,
     /// Before this time since boot no others are made for a destination's refusal.
     pub(super) not_before: Duration,
+    /// Of this question alone.
+    pub(super) breaker: Breaker,
 }
 
 /// What was answered.
@@ -64,6 +68,19 @@ impl Flight {
     }
 }
 
+impl Default for Slot {
+    fn default() -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        Self {
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            current: ArcSwapOption::empty(),
+            used: AtomicBool::new(false),
+            wanted: Notify::new(),
+            state: Mutex::default(),
+        }
+    }
+}
+
 impl Slot {
     /// What is held, unless it ended, or was refused and is being replaced. Notes that it is wanted.
     pub(super) fn held(&self) -> Option<Arc<Shared>> {
@@ -85,6 +102,8 @@ impl Slot {
 
     pub(super) fn hold(&self, shared: &Arc<Shared>) {
         self.current.store(Some(Arc::clone(shared)));
+        // Who looks after it plans anew.
+        self.wanted.notify_one();
     }
 
     /// Forgets, and once nobody uses it any more wipes, what is held.
@@ -98,7 +117,12 @@ impl Slot {
         self.wanted.notify_one();
     }
 
-    /// Waits until it is wanted.
+    /// The same, for who wakes nobody by it.
+    pub(super) fn still_wanted(&self) {
+        self.used.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until it is wanted, or something new is held.
     pub(super) async fn wanted(&self) {
         self.wanted.notified().await;
     }
@@ -111,14 +135,14 @@ impl Slot {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Tells whether a question is open.
-    pub(super) fn is_busy(&self) -> bool {
-        self.state().open().is_some()
-    }
 }
 
 impl State {
+    /// Whether nothing of it needs to be remembered.
+    pub(super) fn is_blank(&self) -> bool {
+        !self.kept && self.judged.is_none() && self.open().is_none() && self.breaker.is_blank()
+    }
+
     /// The question that is open, if one is.
     pub(super) fn open(&self) -> Option<&Flight> {
         self.flight.as_ref().filter(|flight| flight.is_open())

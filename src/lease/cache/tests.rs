@@ -217,13 +217,13 @@ async fn deleted_or_revoked_is_no_longer_lent_and_a_new_version_is() {
     let bench = bench(100);
     let id = bench.borrow("jira").await.unwrap().id.clone();
     bench.memory.set(connection("jira", "t2", None));
-    assert!(bench.leases.still_lent(&"agent".into(), &name("tickets"), &id).await);
+    assert!(bench.leases.still_lent(&"bot".into(), &name("tickets"), &id).await);
     assert!(bench.memory.revoke(&name("jira")));
-    assert!(!bench.leases.still_lent(&"agent".into(), &name("tickets"), &id).await);
+    assert!(!bench.leases.still_lent(&"bot".into(), &name("tickets"), &id).await);
     assert_eq!(bench.borrow("jira").await.unwrap_err(), LendError::Revoked(name("jira")));
     bench.memory.set(connection("jira", "t3", None));
-    assert!(!bench.leases.still_lent(&"agent".into(), &name("jira"), &id).await, "another connection took the name");
+    assert!(!bench.leases.still_lent(&"bot".into(), &name("jira"), &id).await, "another connection took the name");
     assert!(bench.memory.delete(&name("jira")));
-    assert!(!bench.leases.still_lent(&"agent".into(), &name("jira"), &id).await);
+    assert!(!bench.leases.still_lent(&"bot".into(), &name("jira"), &id).await);
     assert!(bench.leases.inner.slots.is_empty(), "what was lent is forgotten");
 }

@@ -75,7 +75,7 @@ impl Calls {
     pub(super) async fn call(&self, call: Call) -> Result<Answer, Trouble> {
         self.caller.call(call).await.map_err(|error| match error {
             CallError::TooLong { .. } | CallError::Cleartext { .. } => Trouble::Unusable(error.to_string()),
-            _ => Trouble::Unavailable(said(&error)),
+            _ => Trouble::Unavailable(error.with_causes()),
         })
     }
 
@@ -183,15 +183,4 @@ pub(super) fn below(url: &Url, path: &str) -> Result<Url, Trouble> {
 /// What a rule narrows the lease to.
 pub(super) fn scope(ask: &Ask) -> Map<String, Value> {
     ask.scope.as_ref().map(crate::model::Scope::read).unwrap_or_default()
-}
-
-/// An error and its causes, on one line.
-fn said(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

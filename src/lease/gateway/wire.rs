@@ -1,6 +1,5 @@
 //! The calls as HTTP: what is sent, and what may come back.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,13 +100,13 @@ impl GatewayWire {
         };
         // Some proxies ask for the length of a body that is not there.
         let call = self.call(Method::POST, &path)?.header(CONTENT_LENGTH, HeaderValue::from(0));
-        self.refreshing.call(call).await.map_err(|error| said(&error))
+        self.refreshing.call(call).await.map_err(|error| error.with_causes())
     }
 
     /// Asks how it is: the one question that leaves no trace there.
     pub async fn health(&self) -> GatewayHealth {
         let answer = match self.call(Method::GET, "/health") {
-            Ok(call) => self.kept.call(call).await.map_err(|error| said(&error)),
+            Ok(call) => self.kept.call(call).await.map_err(|error| error.with_causes()),
             Err(why) => return GatewayHealth::Refused(why),
         };
         match answer {
@@ -141,18 +140,7 @@ impl GatewayWire {
 
 fn unanswered(error: &CallError) -> Unanswered {
     match error {
-        CallError::TooLong { .. } => Unanswered::TooLong(said(error)),
-        _ => Unanswered::Unavailable(said(error)),
+        CallError::TooLong { .. } => Unanswered::TooLong(error.with_causes()),
+        _ => Unanswered::Unavailable(error.with_causes()),
     }
-}
-
-/// An error and its causes, on one line.
-fn said(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

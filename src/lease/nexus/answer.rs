@@ -170,6 +170,9 @@ pub(super) fn refusal(status: StatusCode, body: &[u8], name: &ConnectionName, ho
         (403, Some("POLICY_DENIED")) => LendError::Unbound { name, host: host.clone() },
         (_, Some("AUTHORITY_FROZEN")) => LendError::Frozen(name),
         (503, Some("AUTHORITY_UNAVAILABLE")) => LendError::Later { name, why: unexpected(status, code.as_deref()) },
+        (502, Some("CREDENTIAL_UNUSABLE")) => {
+            LendError::Unusable { name, why: "the Authority cannot use what it has stored for it".to_owned() }
+        }
         (501, Some(_)) => {
             LendError::Unusable { name, why: "the Authority cannot narrow it as it was asked to".to_owned() }
         }

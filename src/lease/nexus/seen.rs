@@ -272,6 +272,17 @@ impl Seen {
         if self.live && self.newest(id, name.as_str()) <= lent.event { Still::There } else { Still::Ask }
     }
 
+    /// Tells whether no event since it was lent may have changed it, whether or not a stream is open
+    /// now: how long silence is believed is the lease's own deadline.
+    pub(super) fn is_as_lent(&self, agent: &Arc<str>, name: &ConnectionName, id: &str) -> bool {
+        let lent = self.lent.get(&(Arc::clone(agent), name.clone()));
+        let as_lent = |lent: &Lent| {
+            let newest = self.newest(id, name.as_str()).max(self.agents.of(agent));
+            *lent.id == *id && lent.era == self.era && newest <= lent.event
+        };
+        !self.is_gone(agent, id) && !self.frozen && lent.is_some_and(as_lent)
+    }
+
     /// The Authority said that it is there, asked at that moment.
     pub(super) fn confirmed(&mut self, agent: &Arc<str>, name: &ConnectionName, id: &str, asked: Moment) {
         if let Some(lent) = self.lent.get_mut(&(Arc::clone(agent), name.clone()))

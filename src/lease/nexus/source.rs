@@ -38,7 +38,7 @@ impl LeaseSource for NexusSource {
     }
 
     fn still_holds(&self, agent: &Arc<str>, connection: &ConnectionName, id: &str) -> bool {
-        self.seen().still(agent, connection, id) == Still::There
+        self.seen().is_as_lent(agent, connection, id)
     }
 
     fn heard(&self) -> Option<Arc<Heard>> {

@@ -57,7 +57,7 @@ async fn an_open_circuit_answers_at_once_and_says_when_to_come_back() {
     let asked = trial.asked();
     let error = trial.borrow().await.unwrap_err();
     assert_eq!(trial.asked(), asked, "it was asked though its circuit is open");
-    let refusal = trial.leases.inner.refusal(&super::name("jira"), error);
+    let refusal = trial.leases.inner.refusal(&"bot".into(), &super::name("jira"), None, error);
     assert!(refusal.retry_after().is_some_and(|wait| !wait.is_zero()), "{refusal:?}");
     assert!(refusal.log().contains("is asked again in"), "{}", refusal.log());
 }
