@@ -40,7 +40,7 @@ pub trait LeaseSource: Send + Sync + 'static {
 
     /// Tells at once whether what was lent is what would be lent now, as far as is known without
     /// asking: false where something that was heard since may have changed it.
-    fn still_holds(&self, _agent: &Arc<str>, _connection: &ConnectionName, _id: &str) -> bool {
+    fn still_holds(&self, _agent: &Arc<str>, _connection: &ConnectionName, _id: &str, _version: u64) -> bool {
         false
     }
 

@@ -123,6 +123,7 @@ impl Scene {
     async fn recorded(mut self) -> (usize, Value) {
         self.sidecar.drain().await;
         let lines = self.sidecar.audit();
+        assert!(!format!("{lines:?}{}", self.sidecar.metrics.encode()).contains("canary"), "a token is on record");
         let outcome = lines.iter().rev().find(|line| line["kind"] == "outcome").unwrap().clone();
         let of_it = |line: &&Value| line["kind"] == "intent" && line["trace"] == outcome["trace"];
         (lines.iter().filter(of_it).count(), outcome)

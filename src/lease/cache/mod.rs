@@ -186,7 +186,8 @@ impl Inner {
             return true;
         }
         let lender = self.sources.number(key.source).map(|source| &source.lender);
-        let holds = lender.is_some_and(|lender| lender.still_holds(&key.agent, &key.connection, &shared.id));
+        let (id, version) = (&shared.id, shared.version);
+        let holds = lender.is_some_and(|lender| lender.still_holds(&key.agent, &key.connection, id, version));
         if holds {
             // Read before it was asked: what moved meanwhile is asked about by the next.
             shared.generation.store(generation, Relaxed);

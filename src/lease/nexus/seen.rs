@@ -46,8 +46,12 @@ struct Gone {
 #[derive(Debug, Clone)]
 struct Lent {
     id: Arc<str>,
+    version: u64,
     era: u64,
+    /// The last event of which is known that the connection outlived it.
     event: u64,
+    /// The last event that the credentials themselves know of.
+    read: u64,
     host: Host,
 }
 
@@ -234,7 +238,7 @@ impl Seen {
 
     /// Takes an answer to a question of that moment, unless an event since says more than it
     /// knows.
-    pub(super) fn lent(&mut self, ask: &Ask, id: &Arc<str>, event: u64, asked: Moment) -> bool {
+    pub(super) fn lent(&mut self, ask: &Ask, (id, version): (&Arc<str>, u64), event: u64, asked: Moment) -> bool {
         let name = ask.connection.as_str();
         if asked.era != self.era || event < self.newest(id, name).max(self.agents.of(&ask.agent)) {
             return false;
@@ -244,7 +248,8 @@ impl Seen {
             self.gone.remove(&**id);
         }
         self.agents_gone.remove(&*ask.agent);
-        let lent = Lent { id: Arc::clone(id), era: self.era, event, host: ask.host.clone() };
+        let (id, host) = (Arc::clone(id), ask.host.clone());
+        let lent = Lent { id, version, era: self.era, event, read: event, host };
         self.lent.insert((Arc::clone(&ask.agent), ask.connection.clone()), lent);
         true
     }
@@ -274,11 +279,12 @@ impl Seen {
 
     /// Tells whether no event since it was lent may have changed it, whether or not a stream is open
     /// now: how long silence is believed is the lease's own deadline.
-    pub(super) fn is_as_lent(&self, agent: &Arc<str>, name: &ConnectionName, id: &str) -> bool {
+    pub(super) fn is_as_lent(&self, agent: &Arc<str>, name: &ConnectionName, id: &str, version: u64) -> bool {
         let lent = self.lent.get(&(Arc::clone(agent), name.clone()));
         let as_lent = |lent: &Lent| {
             let newest = self.newest(id, name.as_str()).max(self.agents.of(agent));
-            *lent.id == *id && lent.era == self.era && newest <= lent.event
+            // Whoever looks after what is under way asks, too, and may have read a newer version.
+            *lent.id == *id && lent.version == version && lent.era == self.era && newest <= lent.read
         };
         !self.is_gone(agent, id) && !self.frozen && lent.is_some_and(as_lent)
     }

@@ -37,8 +37,8 @@ impl LeaseSource for NexusSource {
         self.seen().is_gone(agent, id)
     }
 
-    fn still_holds(&self, agent: &Arc<str>, connection: &ConnectionName, id: &str) -> bool {
-        self.seen().is_as_lent(agent, connection, id)
+    fn still_holds(&self, agent: &Arc<str>, connection: &ConnectionName, id: &str, version: u64) -> bool {
+        self.seen().is_as_lent(agent, connection, id, version)
     }
 
     fn heard(&self) -> Option<Arc<Heard>> {
@@ -95,7 +95,7 @@ impl NexusSource {
                 seen.moment()
             };
             let lent = self.ask_to_borrow(ask).await?;
-            if self.seen().lent(ask, &lent.loan.id, lent.event, moment) {
+            if self.seen().lent(ask, (&lent.loan.id, lent.loan.version), lent.event, moment) {
                 return Ok(lent);
             }
         }

@@ -50,6 +50,9 @@ async fn nothing_that_an_authority_says_or_is_told_shows() {
     ] {
         authority.answers_next("jira", given);
         let answer = sidecar.agent.get_plain(&url).await;
+        // It says something, so that no row of silences opens its circuit.
+        authority.answers_next("jira", Given::refusal(404, "CONNECTION_NOT_FOUND"));
+        assert_eq!(sidecar.agent.get_plain(&url).await.status, 404);
         assert!(answer.status.as_u16() >= 400, "{answer:?}");
         assert_clean("a refusal", format!("{answer:?}").as_bytes());
         assert_clean("a refusal's body", &answer.body);

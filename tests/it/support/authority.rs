@@ -112,11 +112,12 @@ fn refused(code: &str) -> Value {
     json!({ "error": { "code": code, "message": "m", "details": {}, "trace_id": "t" } })
 }
 
-/// A loan of a bearer token for these hosts.
+/// A loan of a bearer token for these hosts; its version is the number that ends the token.
 pub fn loan(id: &str, name: &str, hosts: &[&str], token: &str, event: u64) -> Value {
     let strategy = json!({ "type": "oauth2" });
+    let version: u64 = token.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(1);
     json!({
-        "id": id, "name": name, "version": 1, "owned": false, "strategy": strategy, "hosts": hosts,
+        "id": id, "name": name, "version": version, "owned": false, "strategy": strategy, "hosts": hosts,
         "bindings": [{ "hosts": hosts, "strategy": strategy }],
         "credentials": { "access_token": token }, "expires_in": 600, "event": event,
     })

@@ -29,7 +29,7 @@ fn lent() -> Seen {
     let mut seen = Seen::default();
     seen.take(hello(10), NOW);
     let asked = seen.moment();
-    assert!(seen.lent(&ask("bot", "jira"), &"j".into(), 10, asked));
+    assert!(seen.lent(&ask("bot", "jira"), (&"j".into(), 1), 10, asked));
     seen
 }
 
@@ -66,10 +66,10 @@ fn an_answer_that_knows_less_than_an_event_is_outdated() {
         let asked = seen.moment();
         let shown = format!("{event:?}");
         seen.take(event, NOW);
-        assert_eq!(seen.lent(&ask("bot", "jira"), &"j".into(), 10, asked), !outdated, "{shown}");
+        assert_eq!(seen.lent(&ask("bot", "jira"), (&"j".into(), 1), 10, asked), !outdated, "{shown}");
         if outdated {
             let again = seen.moment();
-            assert!(seen.lent(&ask("bot", "jira"), &"j".into(), 11, again), "{shown}");
+            assert!(seen.lent(&ask("bot", "jira"), (&"j".into(), 1), 11, again), "{shown}");
         }
     }
 }
@@ -138,7 +138,7 @@ fn what_an_event_said_is_gone_is_refused_at_once_and_asked_again_later() {
         assert_eq!(still(&seen, "j"), Still::Gone, "{shown}");
         // And an answer does.
         let asked = seen.moment();
-        assert!(seen.lent(&ask("bot", "jira"), &"j".into(), 11, asked), "{shown}");
+        assert!(seen.lent(&ask("bot", "jira"), (&"j".into(), 1), 11, asked), "{shown}");
         assert_eq!((refused(&seen, NOW, true), still(&seen, "j")), (None, Still::There), "{shown}");
     }
     let mut seen = lent();
@@ -177,7 +177,7 @@ fn what_was_lent_by_an_answer_that_knows_of_it_was_not_revoked_with_all() {
     let mut seen = lent();
     seen.take(hello(13), NOW);
     let asked = seen.moment();
-    assert!(seen.lent(&ask("bot", "mail"), &"m".into(), 13, asked));
+    assert!(seen.lent(&ask("bot", "mail"), (&"m".into(), 1), 13, asked));
     seen.take(change(12, Kind::AllRevoked, None, None), NOW);
     assert!(seen.is_gone("bot", "j") && !seen.is_gone("bot", "m"));
 }
@@ -200,7 +200,7 @@ fn whether_it_is_still_there_is_asked_only_where_events_leave_it_open() {
     seen.take(change(13, Kind::GrantChanged, None, Some("bot")), NOW);
     assert_eq!(still(&seen, "j"), Still::AskToBorrow(host()));
     let asked = seen.moment();
-    assert!(seen.lent(&ask("bot", "jira"), &"j".into(), 13, asked));
+    assert!(seen.lent(&ask("bot", "jira"), (&"j".into(), 1), 13, asked));
     assert_eq!(still(&seen, "j"), Still::There);
     seen.take(change(14, Kind::ProviderRevoked, None, None), NOW);
     assert_eq!(still(&seen, "j"), Still::AskToBorrow(host()));
@@ -228,6 +228,6 @@ fn an_answer_that_knows_less_than_the_hello_is_outdated() {
     let mut seen = Seen::default();
     seen.take(hello(10), NOW);
     let asked = seen.moment();
-    assert!(!seen.lent(&ask("bot", "jira"), &"j".into(), 9, asked), "it was read somewhere that lags behind");
-    assert!(seen.lent(&ask("bot", "jira"), &"j".into(), 10, asked));
+    assert!(!seen.lent(&ask("bot", "jira"), (&"j".into(), 1), 9, asked), "it was read somewhere that lags behind");
+    assert!(seen.lent(&ask("bot", "jira"), (&"j".into(), 1), 10, asked));
 }
