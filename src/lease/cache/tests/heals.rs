@@ -133,6 +133,24 @@ async fn where_the_source_is_away_the_others_keep_what_they_have() {
 }
 
 #[tokio::test]
+async fn others_that_a_revocation_overtakes_are_not_lent() {
+    let trial = Arc::new(Trial::with(Step::Revoked, true, false));
+    trial.script([Step::Lend(1, HOUR)]);
+    let old = Arc::new(lease(&trial).await);
+    later(&trial, 31).await;
+    trial.script([Step::Later(Duration::from_secs(1), Box::new(Step::Lend(2, HOUR)))]);
+    let healing = tokio::spawn({
+        let (trial, old) = (Arc::clone(&trial), Arc::clone(&old));
+        async move { heal(&trial, &old).await }
+    });
+    trial.sleep(Duration::from_millis(500)).await;
+    // It commits while the others are on their way.
+    trial.source.moved.send_modify(|moved| *moved += 1);
+    assert_eq!(healing.await.unwrap(), Err(Blame::Credential));
+    assert_eq!(trial.asked(), 3, "what is so by then was asked for");
+}
+
+#[tokio::test]
 async fn a_source_without_others_is_not_asked_for_them_in_a_loop() {
     let trial = Trial::with(Step::Lend(1, HOUR), true, false);
     let old = lease(&trial).await;
