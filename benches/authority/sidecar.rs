@@ -75,7 +75,7 @@ impl Sidecar {
         loop {
             let answer = client.exchange(request.as_bytes()).await?;
             let status: serde_json::Value = serde_json::from_slice(answer.body)?;
-            match status["source"]["stream"].as_str() {
+            match status["sources"][0]["stream"].as_str() {
                 Some("open") => return Ok(()),
                 _ if Instant::now() > until => return Err(format!("no stream is open: {status}").into()),
                 _ => tokio::time::sleep(Duration::from_millis(10)).await,
